@@ -1,0 +1,42 @@
+# Everything runs in .venv; `make demo` and `make test` are all a fresh machine needs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ARGS ?=
+# The fast loop leaves out what starts a cluster or trains a model.
+SLOW := tests/ray tests/e2e tests/gpu
+
+.PHONY: help install demo check test clean
+
+help:
+	@echo "make demo      install, then the whole line: shop -> model -> server -> three searches (ARGS=--exit to stop at the end)"
+	@echo "make test      install, then the whole test suite"
+	@echo "make check     the fast loop: ruff, types, import layers, unit tests"
+	@echo "make install   install into $(VENV) alone"
+	@echo "make clean     remove $(VENV) and caches"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	touch $@
+
+demo: install
+	$(BIN)/planogram demo $(ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -x tests $(addprefix --ignore=,$(SLOW))
+
+test: install
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(SLOW)) $(ARGS)
+	$(BIN)/python -m pytest $(SLOW) $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

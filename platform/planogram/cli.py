@@ -1,0 +1,280 @@
+"""The `planogram` command: every stage is one verb."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from planogram import __version__, config
+from planogram.errors import PlanogramError
+
+app = typer.Typer(help="What a shopper sees first: train, publish and serve ranking models.", no_args_is_help=True)
+data_app = typer.Typer(help="Bring a shop's tables in, or simulate a shop.", no_args_is_help=True)
+models_app = typer.Typer(help="Published bundles: names, versions, aliases.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(models_app, name="models")
+
+Config = Annotated[str | None, typer.Option("--config", help="YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override one key; repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the audit.")]
+Alias = Annotated[str, typer.Option("--alias", help="The alias to move.")]
+
+
+def main() -> None:
+    """Entry point: an error of ours is a message and exit status 2, not a traceback."""
+    # What these libraries say at INFO is theirs to know; what they say at WARNING still comes through.
+    logging.getLogger("mlflow").setLevel("WARNING")
+    logging.getLogger("alembic").setLevel("WARNING")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        app()
+    except PlanogramError as error:
+        Console(stderr=True).print(f"[bold red]error[/bold red] {_escaped(str(error))}", highlight=False)
+        sys.exit(2)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+@app.command()
+def version() -> None:
+    """Print the version.
+
+    Example: planogram version
+    """
+    typer.echo(__version__)
+
+
+@data_app.command()
+def simulate(
+    out: Annotated[str, typer.Option(help="New folder.")], settings: Overrides = None, as_json: AsJson = False
+) -> None:
+    """Simulate a shop whose truth is known: raw tables, a source mapping, and the hidden truth.
+
+    Example: planogram data simulate --out raw --set products=1000 --set seed=7
+    """
+    from planogram.data.simulate import simulate as run
+
+    _show(run(config.load(config.SimulateConfig, None, settings or ()), out), as_json)
+
+
+@data_app.command()
+def prepare(
+    source: Annotated[str, typer.Option(help="Source mapping (YAML).")],
+    path: Annotated[str, typer.Option(help="Folder with the source files.")],
+    out: Annotated[str, typer.Option(help="New folder: the prepared shop.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace the shop at --out.")] = False,
+    settings: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import source files into a shop's tables: validated, deduplicated, nothing lost.
+
+    --set takes the keys of the cluster, such as num_cpus=2 or address=auto.
+
+    Example: planogram data prepare --source jobs/configs/sources/online_retail.yaml --path downloads --out shop
+    """
+    from planogram.cluster import connect
+    from planogram.data.sources import prepare as run
+
+    with connect(config.load(config.ClusterConfig, None, settings or ())):
+        report = run(source, path, out, overwrite=overwrite)
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        Console().print(report.render())
+
+
+@app.command()
+def finetune(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
+    """Fine-tune a model on a prepared shop and write a bundle.
+
+    The same `run` again goes on where it was interrupted.
+
+    Example: planogram finetune --config jobs/configs/finetune.yaml --set shop=shop --set train.epochs=2
+    """
+    from planogram.finetune import run
+
+    _show(run(config.load(config.FinetuneConfig, config_path, settings or ())), as_json)
+
+
+@app.command()
+def evaluate(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
+    """Score a part of a shop with a bundle and report ranking and grading metrics.
+
+    Example: planogram evaluate --set bundle=shop-ranker@champion --set shop=shop --set part=test
+    """
+    from planogram.evaluate.offline import run
+    from planogram.evaluate.report import render
+
+    result = run(config.load(config.EvaluateConfig, config_path, settings or ()))
+    if as_json:
+        _print_json(result)
+    else:
+        Console().print(render(result))
+
+
+@models_app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """List all models with their versions and aliases.
+
+    Example: planogram models list
+    """
+    from planogram.registry.store import Registry
+
+    registry = Registry()
+    _show_rows([_row(v) for name in registry.names() for v in registry.versions(name)], as_json)
+
+
+@models_app.command()
+def show(reference: str, as_json: AsJson = False) -> None:
+    """Verify a bundle and show its manifest.
+
+    Example: planogram models show shop-ranker@champion
+    """
+    from planogram.registry.bundle import open_bundle
+    from planogram.registry.store import Registry
+
+    version = Registry().resolve(reference)
+    _, manifest = open_bundle(version.path)
+    _show({**_row(version), "manifest": manifest.model_dump(mode="json")}, as_json)
+
+
+@models_app.command()
+def publish(
+    bundle: Annotated[str, typer.Argument(help="Folder of a bundle.")],
+    name: Annotated[str, typer.Option(help="Name of the model.")],
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a bundle as the next version of a model.
+
+    Example: planogram models publish .planogram/runs/RUN/bundle --name shop-ranker --reason "first model"
+    """
+    from planogram.registry.store import Registry
+
+    _show(_row(Registry().publish(bundle, name, reason)), as_json)
+
+
+@models_app.command()
+def promote(
+    reference: Annotated[str, typer.Argument(help="NAME:VERSION or NAME@ALIAS")],
+    reason: Reason,
+    alias: Alias = "champion",
+    as_json: AsJson = False,
+) -> None:
+    """Let an alias point to a version.
+
+    Example: planogram models promote shop-ranker:2 --alias champion --reason "NDCG@10 .86 -> .88"
+    """
+    from planogram.registry.store import Registry
+
+    _show(_row(Registry().promote(reference, alias, reason)), as_json)
+
+
+@models_app.command()
+def rollback(name: str, reason: Reason, alias: Alias = "champion", as_json: AsJson = False) -> None:
+    """Let an alias point again to the version before its last promotion.
+
+    Example: planogram models rollback shop-ranker --reason "complaints about shoes"
+    """
+    from planogram.registry.store import Registry
+
+    _show(_row(Registry().rollback(name, alias, reason)), as_json)
+
+
+@models_app.command()
+def history(name: str, as_json: AsJson = False) -> None:
+    """Show who moved which alias, when and why.
+
+    Example: planogram models history shop-ranker
+    """
+    from dataclasses import asdict
+
+    from planogram.registry.store import Registry
+
+    _show_rows([asdict(move) for move in Registry().history(name)], as_json)
+
+
+@app.command()
+def serve(config_path: Annotated[str, typer.Option("--config", help="Ray Serve YAML.")]) -> None:
+    """Serve until Ctrl-C.
+
+    Example: planogram serve --config serve_configs/local.yaml
+    """
+    from planogram.serve.launch import serve_forever
+
+    serve_forever(config_path)
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        str | None, typer.Option(envvar="DEMO_DATA", help="Prepared shop; absent: a simulated one.")
+    ] = None,
+    exit_after: Annotated[bool, typer.Option("--exit", help="Stop the server and return after the searches.")] = False,
+    config_path: Config = None,
+    settings: Overrides = None,
+) -> None:
+    """Run the whole line: shop, fine-tuning, evaluation, registry, server, three searches.
+
+    Example: planogram demo --exit
+    """
+    from planogram.pipeline import run
+
+    run(config.load(config.DemoConfig, config_path, settings or ()), data, exit_after)
+
+
+def _row(version: Any) -> dict[str, Any]:
+    return {
+        "name": version.name,
+        "version": version.version,
+        "aliases": ", ".join(version.aliases),
+        "digest": version.digest,
+        "created_at": version.created_at,
+        "path": version.path,
+    }
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _show(result: dict[str, Any], as_json: bool) -> None:
+    """Print a result as JSON, or as a table of its keys."""
+    if as_json:
+        _print_json(result)
+        return
+    table = Table(show_header=False)
+    for key, value in result.items():
+        table.add_row(key, _escaped(_readable(value)))
+    Console().print(table)
+
+
+def _show_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        _print_json(list(rows))
+        return
+    if not rows:
+        Console().print("none yet")
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*(_escaped(_readable(value)) for value in row.values()))
+    Console().print(table)
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {_readable(item)}" for key, item in value.items())
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

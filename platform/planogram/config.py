@@ -1,0 +1,294 @@
+"""The typed configuration: one strict, frozen section per stage, read from YAML with `--set a.b=value` on top.
+
+A key that does not exist or a value that is not allowed is an error which names the valid ones.
+"""
+
+import difflib
+import re
+import types
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from planogram import storage
+from planogram.errors import ConfigError
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+C = TypeVar("C", bound="Section")
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused, values are never coerced, nothing changes later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ClusterConfig(Section):
+    """Which Ray cluster to use."""
+
+    address: str | None = Field(None, description="ray://… or host:port; absent: RAY_ADDRESS, else a local cluster")
+    num_cpus: int | None = Field(None, ge=1, description="CPUs of the local cluster; absent: all of this machine")
+
+
+class SplitConfig(Section):
+    """Which examples train, validate and test. Never random over rows."""
+
+    by: Literal["query", "user", "product", "time", "given"] = Field(
+        "query", description="the group kept together; `time`: by timestamp; `given`: the table's own split column"
+    )
+    folds: int = Field(5, ge=2, description="test share is 1 / folds")
+    fold: int = Field(0, ge=0, description="which of the folds tests")
+    valid_share: float = Field(0.1, gt=0, lt=1, description="share of what remains that validates, split the same way")
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> "SplitConfig":
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist: folds are 0 to {self.folds - 1}")
+        return self
+
+
+class TextConfig(Section):
+    """How a product becomes text."""
+
+    fields: Names = Field(("title", "brand", "category", "attributes", "description"), min_length=1)
+    max_tokens: int = Field(128, ge=8, le=8192, description="of query and product together, special tokens included")
+
+
+class BackboneConfig(Section):
+    """The language model under the heads."""
+
+    name: str = Field("minilm-l6", description="minilm-l6, scratch, a Hugging Face id, or a local folder")
+    pooling: Literal["cls", "mean"] = "mean"
+    dropout: float = Field(0.1, ge=0, lt=1)
+    vocab_size: int = Field(8192, ge=128, description="scratch: size of the trained tokenizer")
+    hidden_size: int = Field(128, ge=8, description="scratch")
+    layers: int = Field(2, ge=1, description="scratch")
+    attention_heads: int = Field(4, ge=1, description="scratch")
+
+
+LossName = Literal["mse", "bce", "pairwise_logistic", "listnet"]
+
+
+class LossConfig(Section):
+    """Weighted sum of losses; the weights need not add up to one."""
+
+    mse: float = Field(0.0, ge=0)
+    bce: float = Field(1.0, ge=0)
+    pairwise_logistic: float = Field(0.0, ge=0)
+    listnet: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _some_loss(self) -> "LossConfig":
+        if not any(self.weights().values()):
+            raise ValueError("every loss has weight 0: give at least one a positive weight")
+        return self
+
+    def weights(self) -> dict[str, float]:
+        """The losses that count: name -> weight."""
+        return {name: weight for name, weight in self.model_dump().items() if weight > 0}
+
+
+class OptimizerConfig(Section):
+    """AdamW and its learning-rate schedule."""
+
+    learning_rate: float = Field(1e-4, gt=0)
+    head_learning_rate: float = Field(1e-3, gt=0, description="heads start from noise and may learn faster")
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_share: float = Field(0.1, ge=0, le=1, description="share of all steps with rising learning rate")
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    clip_norm: float = Field(1.0, gt=0)
+
+
+class TrainConfig(Section):
+    """The shared training loop."""
+
+    epochs: int = Field(1, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="stop after so many optimizer steps, whatever the epochs")
+    micro_batch: int = Field(16, ge=1, description="examples in one forward pass of one worker")
+    accumulation: int = Field(1, ge=1, description="micro batches in one optimizer step")
+    list_size: int = Field(8, ge=1, description="examples of one group that stand together in a micro batch")
+    eval_batch_tokens: int = Field(4096, ge=128, description="padded tokens in one forward pass of validation")
+    validations_per_epoch: int = Field(2, ge=1, description="each also writes a checkpoint")
+    patience: int = Field(3, ge=1, description="stop after so many validations without a better one")
+    seed: int = Field(0, ge=0)
+    zero_stage: int = Field(2, ge=0, le=3, description="DeepSpeed ZeRO")
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class LaunchConfig(Section):
+    """Where the training loop runs."""
+
+    workers: int = Field(2, ge=0, description="Ray Train workers; 0: in this process, without a cluster")
+    cpus_per_worker: int = Field(1, ge=1)
+    gpu: bool = Field(False, description="one GPU per worker")
+    max_failures: int = Field(3, ge=0, description="restarts from the last whole checkpoint")
+
+
+class TrackingConfig(Section):
+    """Where runs are recorded."""
+
+    experiment: str = "planogram"
+    uri: str | None = Field(
+        None, description="MLflow tracking server; absent: MLFLOW_TRACKING_URI, else SQLite under PLANOGRAM_HOME"
+    )
+
+
+class SimulateConfig(Section):
+    """`planogram data simulate`: a shop whose truth is known."""
+
+    products: int = Field(500, ge=10)
+    shoppers: int = Field(2000, ge=1)
+    queries: int = Field(120, ge=5)
+    sessions: int = Field(20000, ge=1, description="search sessions; each shows `page_size` products")
+    page_size: int = Field(10, ge=2, le=100)
+    reviews: int = Field(2000, ge=0)
+    judged_per_query: int = Field(24, ge=2, description="products with a true grade in the judgments table, per query")
+    judgment_noise: float = Field(0.0, ge=0, le=1, description="share of judgments one grade off the truth")
+    randomised_share: float = Field(0.1, ge=0, le=1, description="share of sessions that see a random page")
+    seed: int = Field(0, ge=0)
+
+
+class FinetuneConfig(Section):
+    """`planogram finetune`: train one task on a prepared shop and write a bundle."""
+
+    name: str = Field("shop-ranker", description="of the bundle")
+    run: str | None = Field(None, description="the same run again resumes it; absent: a new unique one")
+    task: Literal["relevance"] = "relevance"
+    shop: str = Field(..., description="folder of a prepared shop")
+    split: SplitConfig = SplitConfig()
+    text: TextConfig = TextConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig()
+    launch: LaunchConfig = LaunchConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+
+class EvaluateConfig(Section):
+    """`planogram evaluate`: score a split of a shop with a bundle and report the metrics."""
+
+    bundle: str = Field(..., description="registry reference (name@alias, name:version) or the folder of a bundle")
+    shop: str = Field(..., description="folder of a prepared shop")
+    part: Literal["train", "valid", "test", "all"] = "test"
+    split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
+    k: int = Field(10, ge=1, description="cut of NDCG, MRR and recall")
+    batch_tokens: int = Field(4096, ge=128)
+    bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % intervals; 0: none")
+    seed: int = Field(0, ge=0)
+    workers: int = Field(2, ge=0, description="Ray Data actors; 0: in this process, without a cluster")
+    cluster: ClusterConfig = ClusterConfig()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 1e-4 as text; here it is the number that everybody means."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def load(cls: type[C], path: str | None = None, overrides: Sequence[str] = ()) -> C:
+    """Read a section from YAML and apply overrides.
+
+    Args:
+        cls: the section's class.
+        path: YAML file (local or URI); absent: defaults alone.
+        overrides: `a.b=value`, the value in YAML; later ones win.
+
+    Raises:
+        ConfigError: the file is not a YAML mapping, a key does not exist, or a value is not allowed.
+    """
+    values = read_yaml(path) if path else {}
+    for override in overrides:
+        _apply(values, override)
+    return parse(cls, values, path or "the command line")
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    try:
+        values = yaml.load(storage.read_bytes(path), _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}", remedy="mend the file") from error
+    if not isinstance(values, dict | None):
+        raise ConfigError(f"{path} holds a {type(values).__name__}", allowed="a YAML mapping", remedy="mend the file")
+    return values or {}
+
+
+def parse(cls: type[C], values: dict[str, Any], source: str) -> C:
+    """Check values against a section.
+
+    Raises:
+        ConfigError: names every wrong key and value, and the valid ones.
+    """
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        problems = [_explain(cls, problem) for problem in error.errors(include_url=False)]
+        raise ConfigError(
+            f"{source} does not fit {cls.__name__}:\n" + "\n".join(f"  - {problem}" for problem in problems),
+            remedy="correct the keys and values named above",
+        ) from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not all(key.split(".")):
+        raise ConfigError(f"--set {override!r}", allowed="a.b=value", remedy="write the key, '=' and the value")
+    *path, last = key.split(".")
+    node = values
+    for part in path:
+        child = node.setdefault(part, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {key}: {part!r} is not a section", remedy="name a key that holds other keys")
+        node = child
+    try:
+        node[last] = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r} is not valid YAML: {error}", remedy="quote the value") from error
+
+
+def _explain(cls: type[BaseModel], problem: Any) -> str:
+    location = [str(part) for part in problem["loc"]]
+    name = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        section = _section_at(cls, location[:-1])
+        valid = sorted(section.model_fields) if section else []
+        close = difflib.get_close_matches(location[-1], valid, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        return f"{name} is not a key{hint}; valid keys: {', '.join(valid)}"
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name or cls.__name__}: {message}" + (
+        "" if isinstance(problem["input"], dict) else f", not {problem['input']!r}"
+    )
+
+
+def _section_at(cls: type[BaseModel], location: Sequence[str]) -> type[BaseModel] | None:
+    node: type[BaseModel] | None = cls
+    for part in location:
+        if node is None:
+            return None
+        field = node.model_fields.get(part)
+        # A list index or a mapping's key does not name a field: the section stays the same.
+        node = _section_in(field.annotation) if field else node
+    return node
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Union, types.UnionType, list, tuple, dict, Annotated):
+        return next((found for arg in get_args(annotation) if (found := _section_in(arg))), None)
+    return None

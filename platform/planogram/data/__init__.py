@@ -1,0 +1,1 @@
+"""A shop's tables: their schema, import, validation, splits and text."""

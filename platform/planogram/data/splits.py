@@ -1,0 +1,66 @@
+"""Which rows train, validate and test: by group or by time, never random over rows."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit
+
+from planogram.config import SplitConfig
+from planogram.errors import DataError
+
+GROUP_COLUMNS = {"query": "query", "user": "user_id", "product": "product_id"}
+Parts = npt.NDArray[np.str_]
+
+
+def assign(frame: pd.DataFrame, config: SplitConfig) -> Parts:
+    """The part of every row.
+
+    Args:
+        frame: has the column that the split goes by.
+        config: the rule.
+
+    Returns:
+        (rows,) of 'train', 'valid' and 'test'.
+
+    Raises:
+        DataError: the column is absent or empty, or there are fewer groups than folds.
+    """
+    column = {**GROUP_COLUMNS, "time": "timestamp", "given": "split"}[config.by]
+    if column not in frame or frame[column].isna().any():
+        raise DataError(
+            f"split.by={config.by} needs the column {column} in every row",
+            allowed=", ".join(key for key, name in GROUP_COLUMNS.items() if name in frame),
+            remedy="choose another split.by",
+        )
+    if config.by == "given":
+        return frame[column].to_numpy(dtype=str)
+    if config.by == "time":
+        return _by_time(frame[column], config)
+    return _by_group(frame[column].to_numpy(dtype=str), config)
+
+
+def _by_time(timestamps: "pd.Series[Any]", config: SplitConfig) -> Parts:
+    """The newest 1 / folds test, the newest of the rest validate; rows of one instant stay together."""
+    test_from = timestamps.quantile(1 - 1 / config.folds)
+    earlier = timestamps[timestamps < test_from]
+    valid_from = earlier.quantile(1 - config.valid_share)
+    return np.select([timestamps >= test_from, timestamps >= valid_from], ["test", "valid"], "train")
+
+
+def _by_group(groups: npt.NDArray[np.str_], config: SplitConfig) -> Parts:
+    if (count := len(np.unique(groups))) < config.folds + 1:
+        raise DataError(
+            f"{count} different values of {config.by} for {config.folds} folds",
+            allowed=f"at least {config.folds + 1}",
+            remedy="lower split.folds or bring more data",
+        )
+    parts = np.full(len(groups), "train", dtype="<U5")
+    folds = GroupKFold(config.folds, shuffle=True, random_state=config.seed).split(groups, groups=groups)
+    rest, test = list(folds)[config.fold]
+    parts[test] = "test"
+    splitter = GroupShuffleSplit(1, test_size=config.valid_share, random_state=config.seed)
+    _, valid = next(splitter.split(rest, groups=groups[rest]))
+    parts[rest[valid]] = "valid"
+    return parts

@@ -1,0 +1,119 @@
+"""Text pairs into token ids, with one truncation rule for training and serving."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from planogram.errors import IntegrityError
+
+TOKENIZER_FILE = "tokenizer.json"
+UNKNOWN = "[UNK]"
+SPECIAL_TOKENS = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
+# The longer of the two texts is cut first, at its end: a query keeps all its words beside a long description.
+TRUNCATION = "longest_first"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of a list of pairs, not padded.
+
+    Attributes:
+        input_ids: one list per pair, at most `max_tokens` long.
+        token_type_ids: 0 for the first text, 1 for the second; the same lengths.
+        truncated: whether a pair was cut.
+    """
+
+    input_ids: list[list[int]]
+    token_type_ids: list[list[int]]
+    truncated: list[bool]
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Number of tokens per pair."""
+        return [len(ids) for ids in self.input_ids]
+
+    def take(self, indices: Iterable[int]) -> "Tokens":
+        """The pairs at these positions, in this order."""
+        chosen = list(indices)
+        return Tokens(
+            [self.input_ids[i] for i in chosen],
+            [self.token_type_ids[i] for i in chosen],
+            [self.truncated[i] for i in chosen],
+        )
+
+
+class PairTokenizer:
+    """Encodes pairs of texts.
+
+    Args:
+        tokenizer: a fast tokenizer with a pair template.
+        max_tokens: of both texts together, special tokens included.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(max_tokens, strategy=TRUNCATION)
+        self.max_tokens = max_tokens
+
+    @classmethod
+    def from_folder(cls, folder: Path, max_tokens: int) -> "PairTokenizer":
+        """Load `tokenizer.json`.
+
+        Raises:
+            IntegrityError: it is missing or not a tokenizer.
+        """
+        return cls(load_tokenizer(folder), max_tokens)
+
+    def encode(self, pairs: Sequence[tuple[str, str]]) -> Tokens:
+        """Encode pairs; what is cut is said in `Tokens.truncated`."""
+        encodings = self.tokenizer.encode_batch(list(pairs))
+        return Tokens(
+            [encoding.ids for encoding in encodings],
+            [encoding.type_ids for encoding in encodings],
+            [bool(encoding.overflowing) for encoding in encodings],
+        )
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Load `tokenizer.json` of a folder.
+
+    Raises:
+        IntegrityError: it is missing or not a tokenizer.
+    """
+    path = folder / TOKENIZER_FILE
+    if not path.is_file():
+        raise IntegrityError(f"{path} is missing", remedy="choose a backbone with a fast tokenizer (tokenizer.json)")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the tokenizers library raises bare Exception for every damaged file
+        raise IntegrityError(f"{path} is not a tokenizer: {error}", remedy="restore the file") from error
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """Train an uncased WordPiece tokenizer with BERT's pair template.
+
+    Args:
+        texts: the corpus.
+        vocab_size: largest number of tokens, special tokens included.
+
+    Source: Devlin et al. 2019 (BERT); Wu et al. 2016 (WordPiece).
+    """
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS), show_progress=False, min_frequency=2
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]
+    )
+    return tokenizer

@@ -1,0 +1,84 @@
+"""The contract of an engine, and scoring on top of it.
+
+`tokenize` is work of the CPU, `infer` of the device, `finish` turns logits into scores in float32. They are apart so
+that a server can tokenize one batch while the device works on another.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from planogram.data.collate import token_batches
+from planogram.data.tokenizer import Tokens
+from planogram.registry.bundle import BundleManifest
+
+Pair = tuple[str, str]
+Floats = npt.NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """Runs one bundle. Loaded once, then used from one thread at a time."""
+
+    manifest: BundleManifest
+
+    def tokenize(self, pairs: Sequence[Pair]) -> Tokens:
+        """Token ids of (query text, product text) pairs."""
+        ...
+
+    def infer(self, tokens: Tokens) -> Floats:
+        """Logits (pairs, heads) float32 of one batch, padded to its longest pair."""
+        ...
+
+    def finish(self, logits: Floats) -> Floats:
+        """Scores (pairs, heads) float32: the activation of each head."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of a list of pairs, in its order.
+
+    Attributes:
+        values: (pairs, heads) float32.
+        truncated: whether a pair was cut to `max_tokens`.
+        num_tokens: tokens of all pairs, padding left out.
+    """
+
+    values: Floats
+    truncated: list[bool]
+    num_tokens: int
+
+
+def score(engine: Engine, pairs: Sequence[Pair], batch_tokens: int) -> Scores:
+    """Score pairs in batches of similar length.
+
+    Args:
+        engine: the loaded bundle.
+        pairs: (query text, product text).
+        batch_tokens: padded tokens in one batch.
+    """
+    tokens = engine.tokenize(pairs)
+    return Scores(score_tokens(engine, tokens, batch_tokens), tokens.truncated, sum(tokens.lengths))
+
+
+def score_tokens(engine: Engine, tokens: Tokens, batch_tokens: int) -> Floats:
+    """Scores (pairs, heads) float32 of pairs that are tokenized already, in their order."""
+    values = np.zeros((len(tokens), len(engine.manifest.heads)), dtype=np.float32)
+    for positions in token_batches(tokens.lengths, batch_tokens):
+        values[positions] = engine.finish(engine.infer(tokens.take(positions)))
+    return values
+
+
+def activate(manifest: BundleManifest, logits: Floats) -> Floats:
+    """Apply each head's activation in float32: half precision would tie the best candidates."""
+    scores = logits.astype(np.float32, copy=True)
+    for column, head in enumerate(manifest.heads):
+        if head.activation == "sigmoid":
+            # The two branches of the logistic function that cannot overflow.
+            exponential = np.exp(-np.abs(scores[:, column]))
+            positive = scores[:, column] >= 0
+            scores[:, column] = np.where(positive, 1, exponential) / (1 + exponential)
+    return scores

@@ -1,0 +1,75 @@
+"""The torch engine: the bundle as it was trained, in float32 or bfloat16."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import AutoConfig
+
+from planogram.data.collate import collate
+from planogram.data.tokenizer import PairTokenizer, Tokens
+from planogram.engines.base import Floats, Pair, activate
+from planogram.errors import IntegrityError
+from planogram.models.backbone import build_backbone
+from planogram.models.heads import CrossEncoder
+from planogram.registry.bundle import WEIGHTS, BundleManifest, open_bundle
+
+Precision = Literal["fp32", "bf16"]
+
+
+class TorchEngine:
+    """Runs a bundle with torch.
+
+    Args:
+        uri: the bundle.
+        device: `cpu`, `cuda`, …; by default a GPU where there is one.
+        precision: of the weights and the forward pass; the activation is always float32.
+
+    Raises:
+        IntegrityError: the bundle does not verify, or its weights do not fit its architecture or are not finite.
+    """
+
+    def __init__(self, uri: str, device: str | None = None, precision: Precision = "fp32") -> None:
+        folder, self.manifest = open_bundle(uri)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+        self.model = load_model(folder, self.manifest).to(self.device, dtype).eval()
+        self.tokenizer = PairTokenizer.from_folder(folder, self.manifest.max_tokens)
+
+    def tokenize(self, pairs: Sequence[Pair]) -> Tokens:
+        """Token ids of (query text, product text) pairs."""
+        return self.tokenizer.encode(pairs)
+
+    @torch.inference_mode()
+    def infer(self, tokens: Tokens) -> Floats:
+        """Logits (pairs, heads) float32."""
+        batch = collate(tokens, self.manifest.pad_id)
+        logits = self.model(*(torch.from_numpy(array).to(self.device) for array in batch))
+        return logits.float().cpu().numpy()
+
+    def finish(self, logits: Floats) -> Floats:
+        """Scores (pairs, heads) float32."""
+        return activate(self.manifest, logits)
+
+
+def load_model(folder: Path, manifest: BundleManifest) -> CrossEncoder:
+    """Build the bundle's model and load its weights.
+
+    Raises:
+        IntegrityError: weights and architecture do not fit, or a weight is not finite.
+    """
+    backbone = build_backbone(AutoConfig.from_pretrained(folder))
+    model = CrossEncoder(backbone, [head.name for head in manifest.heads], manifest.pooling, dropout=0.0)
+    try:
+        weights = load_file(folder / WEIGHTS)
+        model.load_state_dict(weights)
+    except (SafetensorError, RuntimeError) as error:
+        raise IntegrityError(f"{folder / WEIGHTS}: {error}", remedy="publish the bundle anew") from error
+    for name, tensor in weights.items():
+        if not np.isfinite(tensor.float().sum().item()):
+            raise IntegrityError(f"{folder / WEIGHTS}: {name} is not finite", remedy="train anew: the run diverged")
+    return model

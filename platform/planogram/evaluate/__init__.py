@@ -1,0 +1,1 @@
+"""How good a ranking is: metrics, offline scoring and reports."""

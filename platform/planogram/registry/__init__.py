@@ -1,0 +1,1 @@
+"""Bundles and the registry of their names, versions and aliases."""

@@ -1,0 +1,80 @@
+"""Starts the training loop: on Ray Train workers, or in this process."""
+
+from collections.abc import Callable
+from typing import Any
+
+from planogram import storage
+from planogram.cluster import worker_environment
+from planogram.config import LaunchConfig
+from planogram.errors import TrainingError
+from planogram.train import progress
+from planogram.train.context import TrainContext, local_context, ray_context
+from planogram.train.engine import PROCESS_GROUP_TIMEOUT_S
+from planogram.train.loop import RESULT
+
+Worker = Callable[[TrainContext], None]
+
+
+def launch(
+    worker: Worker, config: LaunchConfig, run_dir: str, label: str, observe: progress.Observer
+) -> dict[str, Any]:
+    """Run `worker` on every rank and wait.
+
+    A run that has ended is not run again; one that was interrupted goes on from its newest whole checkpoint. A worker
+    that dies is replaced by itself, `config.max_failures` times.
+
+    Args:
+        worker: called once per rank; must be picklable.
+        config: number of workers and their resources; needs a connected cluster unless `workers` is 0.
+        run_dir: folder or URI that all workers reach.
+        label: of the progress bar.
+        observe: called with the progress every moment.
+
+    Returns:
+        What the loop wrote to `result.json`.
+
+    Raises:
+        TrainingError: the workers failed more often than allowed.
+    """
+    result = storage.join(run_dir, RESULT)
+    if not storage.exists(result):
+        with progress.watch(run_dir, label, observe):
+            if config.workers == 0:
+                worker(local_context(run_dir))
+            else:
+                _on_ray(worker, config, run_dir)
+    return dict(storage.read_json(result))
+
+
+def _on_ray(worker: Worker, config: LaunchConfig, run_dir: str) -> None:
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    def train_loop() -> None:
+        worker(ray_context(run_dir))
+
+    trainer = TorchTrainer(
+        train_loop,
+        torch_config=TorchConfig(timeout_s=PROCESS_GROUP_TIMEOUT_S),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=config.workers, use_gpu=config.gpu, resources_per_worker=_resources(config)
+        ),
+        run_config=ray.train.RunConfig(
+            name="ray",
+            storage_path=run_dir,
+            failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
+            worker_runtime_env={"env_vars": worker_environment(config.cpus_per_worker, config.gpu)},
+        ),
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        raise TrainingError(
+            f"training failed after {config.max_failures} restarts: {error}",
+            remedy="mend the cause above and run the same command again: it goes on from the last checkpoint",
+        ) from error
+
+
+def _resources(config: LaunchConfig) -> dict[str, float]:
+    return {"CPU": config.cpus_per_worker, **({"GPU": 1.0} if config.gpu else {})}
