@@ -81,10 +81,13 @@ def connect(config: ClusterConfig, *, serve: bool = False) -> Iterator[None]:
 
 
 def _secure() -> None:
-    """Turn Ray's token authentication on, with a token file that only its owner can read."""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    """Make the token file before Ray does, so that only its owner can read it.
+
+    A local `ray.init` turns token authentication on by itself; RAY_AUTH_MODE must be left to it, since Ray reads that
+    variable once, when it is imported.
+    """
     token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-    if os.environ.get("RAY_AUTH_TOKEN") or os.environ["RAY_AUTH_MODE"] != "token":
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_MODE", "token") != "token":
         return
     if not token.exists():
         import secrets

@@ -57,8 +57,8 @@ def _by_group(groups: npt.NDArray[np.str_], config: SplitConfig) -> Parts:
             remedy="lower split.folds or bring more data",
         )
     parts = np.full(len(groups), "train", dtype="<U5")
-    folds = GroupKFold(config.folds, shuffle=True, random_state=config.seed).split(groups, groups=groups)
-    rest, test = list(folds)[config.fold]
+    # Not shuffled: the folds are the same for everybody, and balanced in rows.
+    rest, test = list(GroupKFold(config.folds).split(groups, groups=groups))[config.fold]
     parts[test] = "test"
     splitter = GroupShuffleSplit(1, test_size=config.valid_share, random_state=config.seed)
     _, valid = next(splitter.split(rest, groups=groups[rest]))

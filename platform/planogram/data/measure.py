@@ -1,0 +1,80 @@
+"""Figures of the rows that are kept, for the checks of the report."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from planogram.data.derive import as_mask
+from planogram.data.hashing import Hashes, hash_rows
+from planogram.data.tally import Tally
+
+PRICE_BINS_PER_DECADE = 20
+
+
+def measure(batch: Any, tally: Tally, products: Hashes | None) -> None:
+    """Add a batch of kept rows to the figures of a tally.
+
+    Args:
+        batch: an Arrow record batch with the table's columns.
+        tally: what is added to.
+        products: sorted hashes of the known product ids; None: references are not checked.
+    """
+    if not len(batch):
+        return
+    names = batch.schema.names
+    tally.missing.update({name: batch.column(name).null_count for name in names})
+    if "timestamp" in names:
+        _time_range(batch.column("timestamp"), tally)
+    if "price" in names:
+        _prices(batch.column("price"), tally)
+    if products is not None and "product_id" in names:
+        _references(batch.column("product_id"), tally, products)
+
+
+def product_hashes(ids: Any) -> Hashes:
+    """What `measure` knows products by: hashes of an Arrow array of ids."""
+    return hash_rows([ids])
+
+
+def median_bin(prices: Counter[int]) -> int | None:
+    """The bin of `Tally.prices` that holds the median of the prices above zero; None where there is none."""
+    half, below = sum(prices.values()) / 2, 0
+    for number in sorted(prices):
+        below += prices[number]
+        if below >= half:
+            return number
+    return None
+
+
+def price_of_bin(number: int) -> float:
+    """The middle of a bin of `Tally.prices`, in the shop's currency."""
+    return float(10 ** ((number + 0.5) / PRICE_BINS_PER_DECADE))
+
+
+def _time_range(times: Any, tally: Tally) -> None:
+    ends = pc.min_max(pc.cast(times, pa.int64())).as_py()
+    if ends["min"] is not None:
+        tally.merge(Tally(first=ends["min"], last=ends["max"]))
+
+
+def _prices(prices: Any, tally: Tally) -> None:
+    values = prices.drop_null().to_numpy()
+    tally.zero_prices += int((values == 0).sum())
+    bins = np.floor(np.log10(values[values > 0]) * PRICE_BINS_PER_DECADE).astype(np.int64)
+    tally.prices.update({int(n): int(c) for n, c in zip(*np.unique(bins, return_counts=True), strict=True)})
+
+
+def _references(ids: Any, tally: Tally, products: Hashes) -> None:
+    hashes = product_hashes(ids)
+    found = np.searchsorted(products, hashes)
+    known = np.zeros(len(hashes), dtype=bool)
+    inside = found < len(products)
+    known[inside] = products[found[inside]] == hashes[inside]
+    unknown = ~known & as_mask(pc.is_valid(ids))
+    tally.unknown_products += int(unknown.sum())
+    if unknown.any():
+        examples = ids.filter(pa.array(unknown)).unique().to_pylist()
+        tally.unknown_examples = sorted({*tally.unknown_examples, *examples})[:5]
