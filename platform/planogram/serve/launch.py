@@ -1,0 +1,212 @@
+"""`planogram serve`: start or join a cluster, deploy a Ray Serve config file, and stay until it ends."""
+
+import ipaddress
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from planogram import storage
+from planogram.cluster import connect
+from planogram.config import ClusterConfig, read_yaml
+from planogram.errors import ClusterError, ConfigError
+from planogram.serve.haproxy import isolated
+from planogram.serve.settings import AppArgs
+
+logger = logging.getLogger(__name__)
+
+IMPORT_PATH = "planogram.serve.app:build"
+LOOPBACK = "127.0.0.1"
+POLL_S = 0.25
+MAX_MESSAGE_CHARS = 2000
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server.
+
+    Attributes:
+        url: where it listens, without a slash at its end.
+        applications: name -> route prefix.
+    """
+
+    url: str
+    applications: dict[str, str]
+
+
+def run(
+    config: str | dict[str, Any],
+    cluster: ClusterConfig | None = None,
+    on_ready: Callable[[Server], None] = lambda server: print(f"serving at {server.url}", flush=True),  # noqa: T201
+) -> None:
+    """Serve until Ctrl-C or SIGTERM. For the main thread of a process.
+
+    Args:
+        config: a Ray Serve config file, or what stands in one.
+        cluster: where; by default RAY_ADDRESS, else a local cluster.
+        on_ready: called once, when every application answers; by default prints the URL.
+
+    Raises:
+        ConfigError: the config is wrong, or binds an address that is not loopback.
+        ClusterError: the cluster cannot be used, or an application does not start.
+    """
+    # A shell starts background jobs with SIGINT ignored, and service managers send SIGTERM.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with serving(config, cluster) as server:
+            on_ready(server)
+            while True:
+                time.sleep(3600)
+    except KeyboardInterrupt:
+        logger.info("stopped")
+
+
+@contextmanager
+def serving(
+    config: str | dict[str, Any], cluster: ClusterConfig | None = None, start_timeout_s: float = 300
+) -> Iterator[Server]:
+    """Serve while the block runs: yields when every application answers `/readyz`.
+
+    Raises:
+        ConfigError, ClusterError: as `run`.
+    """
+    values = check(read_yaml(config) if isinstance(config, str) else config)
+    cluster = cluster or ClusterConfig()
+    with ExitStack() as stack:
+        if _starts_here(cluster):
+            os.environ.setdefault("PLANOGRAM_HOME", storage.home())
+            stack.enter_context(isolated())
+        stack.enter_context(connect(cluster, serve=True))
+        yield stack.enter_context(_deployed(values, start_timeout_s))
+
+
+def check(values: dict[str, Any]) -> dict[str, Any]:
+    """Check a config before anything starts, and bind loopback where it names no host.
+
+    Raises:
+        ConfigError: an argument is wrong, or the host is not loopback.
+    """
+    applications = values.get("applications")
+    if not isinstance(applications, list) or not all(isinstance(entry, dict) for entry in applications):
+        raise ConfigError(
+            "the config names no `applications`",
+            allowed="a Ray Serve config file",
+            remedy="see serve_configs/local.yaml",
+        )
+    for application in applications:
+        if application.get("import_path") == IMPORT_PATH:
+            AppArgs.model_validate(application.get("args", {}))
+    http = {"host": LOOPBACK, **(values.get("http_options") or {})}
+    if not is_loopback(str(http["host"])):
+        raise ConfigError(
+            f"http_options.host is {http['host']}, which other machines can reach",
+            allowed="127.0.0.1 or another loopback address: the server has no API keys yet",
+            remedy="bind loopback, and put a proxy that asks for credentials before it",
+        )
+    return {**values, "http_options": http}
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _starts_here(cluster: ClusterConfig) -> bool:
+    import ray
+
+    return not (ray.is_initialized() or cluster.address or os.environ.get("RAY_ADDRESS"))
+
+
+@contextmanager
+def _deployed(values: dict[str, Any], start_timeout_s: float) -> Iterator[Server]:
+    from pydantic import ValidationError
+    from ray.serve import shutdown
+
+    # What `serve run` calls: the public API has no way to deploy a config with its `deployments`.
+    from ray.serve._private.api import serve_start
+    from ray.serve.schema import ServeDeploySchema
+
+    try:
+        schema = ServeDeploySchema.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"the config is not one of Ray Serve: {error}", remedy="mend the keys named above") from None
+    http = schema.http_options
+    host = f"[{http.host}]" if ":" in http.host.strip("[]") else http.host
+    server = Server(
+        f"http://{host}:{http.port}", {entry.name: entry.route_prefix or "/" for entry in schema.applications}
+    )
+    ours = [entry.name for entry in schema.applications if entry.import_path == IMPORT_PATH]
+    try:
+        client = serve_start(http_options=http.model_dump(), proxy_location=schema.proxy_location)
+        client.deploy_apps(schema, _blocking=False)
+        _wait_until_ready(server, ours, time.monotonic() + start_timeout_s)
+        yield server
+    finally:
+        shutdown()
+
+
+def _wait_until_ready(server: Server, ours: Sequence[str], deadline_s: float) -> None:
+    """Wait until every application runs, and those with our routes answer `/readyz`.
+
+    Raises:
+        ClusterError: one cannot start, in the words of what stopped it; or the time is over.
+    """
+    waiting = [f"{server.url}{server.applications[name].rstrip('/')}/readyz" for name in ours]
+    with httpx.Client(timeout=10) as client:
+        while not _all_run(server.applications) or waiting:
+            waiting = [url for url in waiting if not _answers(client, url)]
+            if time.monotonic() > deadline_s:
+                raise ClusterError(f"not ready in time: {_progress()}", remedy="look into the replicas' logs")
+            time.sleep(POLL_S)
+
+
+def _all_run(names: Iterable[str]) -> bool:
+    from ray.serve import status
+    from ray.serve.schema import ApplicationStatus
+
+    applications = status().applications
+    for name in names:
+        if name in applications and applications[name].status == ApplicationStatus.DEPLOY_FAILED:
+            raise ClusterError(
+                f"the application {name} does not start: {essence(_progress())}", remedy="mend what is named above"
+            )
+    return all(name in applications and applications[name].status == ApplicationStatus.RUNNING for name in names)
+
+
+def _answers(client: httpx.Client, url: str) -> bool:
+    try:
+        return client.get(url).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def _progress() -> str:
+    from ray.serve import status
+
+    lines = []
+    for name, application in status().applications.items():
+        lines.append(f"{name} is {application.status.value}: {application.message}")
+        lines += [
+            f"{key} is {part.status.value}: {part.message}"
+            for key, part in application.deployments.items()
+            if part.status.value != "HEALTHY"
+        ]
+    return "\n".join(lines)
+
+
+def essence(message: str) -> str:
+    """What a user needs of Ray's message: from the project's own error on, where there is one."""
+    marker = "planogram.errors."
+    start = message.find(marker)
+    text = message[start + len(marker) :] if start >= 0 else message
+    return text.strip()[:MAX_MESSAGE_CHARS]

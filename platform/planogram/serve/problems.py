@@ -1,0 +1,129 @@
+"""Errors as HTTP: one table from the exception tree to status codes, and one JSON shape."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from planogram.errors import NotFoundError, OverloadedError, PlanogramError, RequestError, TooLargeError
+from planogram.serve.backend import LateError
+from planogram.serve.call import Call
+
+MAX_FIELDS = 10
+MAX_NAME_CHARS = 64
+
+
+class MalformedError(RequestError):
+    """The body is not JSON."""
+
+
+class MediaTypeError(RequestError):
+    """The body says that it is something other than JSON."""
+
+
+class SlowError(RequestError):
+    """The body did not arrive in time."""
+
+
+# The first class that an error is an instance of decides; what is in no row is the server's fault.
+STATUSES: tuple[tuple[type[PlanogramError], int, str], ...] = (
+    (MalformedError, 400, "malformed"),
+    (MediaTypeError, 415, "media_type"),
+    (SlowError, 408, "slow"),
+    (TooLargeError, 413, "too_large"),
+    (LateError, 504, "late"),
+    (OverloadedError, 503, "overloaded"),
+    (RequestError, 422, "validation"),
+    (NotFoundError, 404, "not_found"),
+)
+HTTP_KINDS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
+RETRY_AFTER_S = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An error as its client sees it.
+
+    Attributes:
+        kind: a word for programs.
+        fields: (path in the request, what is wrong there).
+    """
+
+    status: int
+    kind: str
+    message: str
+    fields: tuple[tuple[str, str], ...] = ()
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """The JSON shape of every error."""
+        error: dict[str, Any] = {"type": self.kind, "message": self.message}
+        if self.fields:
+            error["param"] = self.fields[0][0]
+            error["details"] = [{"param": param, "message": message} for param, message in self.fields]
+        return {"error": error, "request_id": request_id}
+
+    def response(self, call: Call, headers: Mapping[str, str] | None = None) -> JSONResponse:
+        """The answer; an overloaded server says when to come again."""
+        call.reason = self.kind
+        retry = {"Retry-After": str(RETRY_AFTER_S)} if self.status == 503 else {}
+        return JSONResponse(self.body(call.request_id), self.status, {**retry, **(headers or {})})
+
+
+INTERNAL = Problem(500, "internal", "the server failed to answer; its log has the reason under this request_id")
+
+
+def problem_of(error: Exception) -> Problem:
+    """Find the problem of an error. What is not the client's stays in the log."""
+    for cls, status, kind in STATUSES:
+        if isinstance(error, cls):
+            return Problem(status, kind, _one_line(error))
+    return INTERNAL
+
+
+def validation_problem(errors: Iterable[Mapping[str, Any]]) -> Problem:
+    """The problem of a body that does not fit its schema: which fields, and why. Values are never repeated."""
+    fields = tuple((_param(error["loc"]), str(error["msg"]).removeprefix("Value error, ")) for error in errors)
+    shown = fields[:MAX_FIELDS]
+    more = f" (and {len(fields) - MAX_FIELDS} more)" if len(fields) > MAX_FIELDS else ""
+    return Problem(422, "validation", "; ".join(f"{param}: {message}" for param, message in shown) + more, shown)
+
+
+def install(app: FastAPI) -> None:
+    """Let the application answer errors as problems."""
+    app.add_exception_handler(PlanogramError, _on_planogram_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+async def _on_planogram_error(request: Request, error: Exception) -> JSONResponse:
+    problem = problem_of(error)
+    if problem is INTERNAL:
+        # Let it rise to the guard, which logs it.
+        raise error
+    return problem.response(request.state.call)
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return validation_problem(error.errors()).response(request.state.call)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    kind = HTTP_KINDS.get(error.status_code, "http")
+    return Problem(error.status_code, kind, str(error.detail)).response(request.state.call, error.headers)
+
+
+def _one_line(error: PlanogramError) -> str:
+    parts = (error.given, f"allowed: {error.allowed}" if error.allowed else "", error.remedy)
+    return "; ".join(part for part in parts if part)
+
+
+def _param(location: Iterable[Any]) -> str:
+    # Names come from the client: bounded, and without characters that UTF-8 cannot carry.
+    parts = [str(part)[:MAX_NAME_CHARS].encode("ascii", "backslashreplace").decode() for part in location]
+    return ".".join(parts[1:] if len(parts) > 1 and parts[0] == "body" else parts)

@@ -1,0 +1,103 @@
+"""The ranker: a replica that scores documents for a query with one bundle on one engine."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from planogram.data.text import clean, product_text, query_text
+from planogram.data.tokenizer import Tokens
+from planogram.engines.base import Engine, Pair
+from planogram.serve.backend import Document, FailedError, ModelInfo, Scored
+from planogram.serve.batching import Job, TokenBatcher
+from planogram.serve.logs import configure_logging
+from planogram.serve.settings import EngineArgs
+
+
+class Ranker:
+    """A Ray Serve deployment over one bundle. It knows texts and scores, and nothing about shops.
+
+    Args:
+        args: of the engine.
+        model: the bundle.
+
+    Raises:
+        IntegrityError: the bundle does not verify; the replica does not start.
+    """
+
+    def __init__(self, args: EngineArgs, model: ModelInfo) -> None:
+        from ray import serve
+
+        configure_logging()
+        self.model = model
+        self._device = ThreadPoolExecutor(1, "infer")
+        self._tokenizer = ThreadPoolExecutor(1, "tokenize")
+        threads = args.threads or replica_cpus()
+        self._engine = self._device.submit(load_engine, args, model.path, threads).result()
+        self._probe = self._engine.tokenize([("health", "check")])
+        self._batcher = TokenBatcher(self._engine, self._device, args.batch_tokens)
+        self._submit = serve.batch(
+            max_batch_size=args.batch_tokens,
+            batch_wait_timeout_s=args.batch_wait_ms / 1000,
+            batch_size_fn=self._batcher.size,
+        )(self._batcher.run)
+        # The first pass allocates what later ones reuse: no client waits for it.
+        self._device.submit(self._infer_probe).result()
+
+    async def score(self, query: str, documents: Sequence[Document]) -> Scored:
+        """Score documents for a query, in their order.
+
+        Raises:
+            FailedError: the model gave a score that is not a number.
+        """
+        loop = asyncio.get_running_loop()
+        tokens = await loop.run_in_executor(self._tokenizer, self._tokenize, query, documents)
+        job = Job(tokens)
+        try:
+            values = await self._submit(job)
+        except asyncio.CancelledError:
+            job.abandoned = True
+            raise
+        if not np.isfinite(values).all():
+            raise FailedError(f"{self.model.name}:{self.model.version} gave a score that is not finite")
+        return Scored(values, tokens.truncated, job.num_tokens, self.model)
+
+    async def check_health(self) -> None:
+        """Run a tiny inference: Ray Serve replaces the replica when this fails or takes too long."""
+        await asyncio.get_running_loop().run_in_executor(self._device, self._infer_probe)
+
+    def _infer_probe(self) -> None:
+        scores = self._engine.finish(self._engine.infer(self._probe))
+        if not np.isfinite(scores).all():
+            raise FailedError(f"{self.model.path} gives scores that are not finite")
+
+    def _tokenize(self, query: str, documents: Sequence[Document]) -> Tokens:
+        return self._engine.tokenize(pair_texts(query, documents, self.model.text_fields))
+
+
+def pair_texts(query: str, documents: Sequence[Document], text_fields: Sequence[str]) -> list[Pair]:
+    """The model's text of each pair: by the same functions as in training."""
+    text = query_text(query)
+    return [
+        (text, clean(document) if isinstance(document, str) else product_text(document, text_fields))
+        for document in documents
+    ]
+
+
+def load_engine(args: EngineArgs, path: str, threads: int) -> Engine:
+    """Load a bundle, in the thread that will run it: torch counts its threads per calling thread."""
+    import torch
+
+    from planogram.engines.torch import TorchEngine
+
+    torch.set_num_threads(threads)
+    return TorchEngine(path, precision=args.precision)
+
+
+def replica_cpus() -> int:
+    """CPUs that Ray gave to this replica, rounded up."""
+    import ray
+
+    return max(1, math.ceil(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))

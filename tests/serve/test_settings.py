@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from planogram.errors import ConfigError
+from planogram.serve.settings import AppArgs
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "serve_configs").glob("*.yaml"))
+
+
+def test_there_are_configs():
+    assert CONFIGS
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_config_is_what_ray_serve_and_the_application_expect(path):
+    from ray.serve.schema import ServeDeploySchema
+
+    from planogram.serve.launch import IMPORT_PATH, check
+
+    values = yaml.safe_load(path.read_text())
+    check(values)
+    schema = ServeDeploySchema.model_validate(values)
+    assert schema.http_options.host == "127.0.0.1"
+    for application in schema.applications:
+        assert application.import_path == IMPORT_PATH
+        args = AppArgs.model_validate(application.args)
+        assert schema.http_options.request_timeout_s > args.limits.request_timeout_s
+        assert {deployment.name for deployment in application.deployments} <= {"Gateway", "Retriever", "Ranker"}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({}, "ranker is missing"),
+        ({"ranker": "r", "shop": "s", "rankr": 1}, "did you mean 'ranker'"),
+        ({"ranker": "r", "shop": "s", "engine": {"precison": "fp32"}}, "valid keys: batch_tokens"),
+        ({"ranker": "r", "shop": "s", "engine": {"precision": "int4"}}, "engine.precision"),
+        ({"ranker": "r", "shop": "s", "routes": ["serch"]}, "routes.0"),
+        ({"ranker": "r", "shop": "s", "limits": {"body_bytes": "1"}}, "limits.body_bytes"),
+        ({"ranker": "r"}, "needs `shop`"),
+        ({"ranker": "r", "shop": "s", "limits": {"ranker_timeout_s": 10.0}}, "must be less than"),
+    ],
+)
+def test_a_wrong_argument_is_named(args, message):
+    with pytest.raises(ConfigError, match=message):
+        AppArgs.model_validate(args)
+
+
+def test_reranking_needs_no_shop():
+    assert AppArgs.model_validate({"ranker": "r", "routes": ["rerank"]}).shop is None
