@@ -41,7 +41,7 @@ class SplitConfig(Section):
     folds: int = Field(5, ge=2, description="test share is 1 / folds")
     fold: int = Field(0, ge=0, description="which of the folds tests")
     valid_share: float = Field(0.1, gt=0, lt=1, description="share of what remains that validates, split the same way")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of the choice of what validates")
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "SplitConfig":
@@ -61,7 +61,9 @@ class BackboneConfig(Section):
     """The language model under the heads."""
 
     name: str = Field("minilm-l6", description="minilm-l6, scratch, a Hugging Face id, or a local folder")
-    pooling: Literal["cls", "mean"] = "mean"
+    pooling: Literal["cls", "mean", "pair"] = Field(
+        "pair", description="how token states become features; `pair` compares the query's mean with the product's"
+    )
     dropout: float = Field(0.1, ge=0, lt=1)
     vocab_size: int = Field(8192, ge=128, description="scratch: size of the trained tokenizer")
     hidden_size: int = Field(128, ge=8, description="scratch")

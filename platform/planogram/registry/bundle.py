@@ -54,7 +54,7 @@ class BundleManifest(Section):
     kind: Literal["cross-encoder"] = "cross-encoder"
     heads: tuple[Head, ...] = Field(..., strict=False, min_length=1)
     backbone: str
-    pooling: Literal["cls", "mean"]
+    pooling: Literal["cls", "mean", "pair"]
     text_version: str = TEXT_VERSION
     text_fields: Names
     max_tokens: int
