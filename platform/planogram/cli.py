@@ -41,6 +41,8 @@ def main() -> None:
     except PlanogramError as error:
         Console(stderr=True).print(f"[bold red]error[/bold red] {_escaped(str(error))}", highlight=False)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _escaped(text: str) -> str:
@@ -58,7 +60,10 @@ def version() -> None:
 
 @data_app.command()
 def simulate(
-    out: Annotated[str, typer.Option(help="New folder.")], settings: Overrides = None, as_json: AsJson = False
+    out: Annotated[str, typer.Option(help="New folder.")],
+    config_path: Config = None,
+    settings: Overrides = None,
+    as_json: AsJson = False,
 ) -> None:
     """Simulate a shop whose truth is known: raw tables, a source mapping, and the hidden truth.
 
@@ -66,7 +71,7 @@ def simulate(
     """
     from planogram.data.simulate import simulate as run
 
-    _show(run(config.load(config.SimulateConfig, None, settings or ()), out), as_json)
+    _show(run(config.load(config.SimulateConfig, config_path, settings or ()), out), as_json)
 
 
 @data_app.command()
@@ -212,9 +217,9 @@ def serve(config_path: Annotated[str, typer.Option("--config", help="Ray Serve Y
 
     Example: planogram serve --config serve_configs/local.yaml
     """
-    from planogram.serve.launch import serve_forever
+    from planogram.serve.launch import run
 
-    serve_forever(config_path)
+    run(config_path)
 
 
 @app.command()

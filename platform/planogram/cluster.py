@@ -60,13 +60,13 @@ def connect(config: ClusterConfig, *, serve: bool = False) -> Iterator[None]:
     os.environ.update({key: value for key, value in environment.items() if key not in os.environ})
     try:
         if address:
-            ray.init(address=address, log_to_driver=True, logging_level="WARNING")
+            ray.init(address=address, log_to_driver=config.show_worker_output, logging_level="WARNING")
         else:
             ray.init(
                 num_cpus=config.num_cpus,
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",
-                log_to_driver=True,
+                log_to_driver=config.show_worker_output,
                 logging_level="WARNING",
             )
     except (ConnectionError, ValueError, RuntimeError) as error:

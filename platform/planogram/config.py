@@ -30,6 +30,7 @@ class ClusterConfig(Section):
 
     address: str | None = Field(None, description="ray://… or host:port; absent: RAY_ADDRESS, else a local cluster")
     num_cpus: int | None = Field(None, ge=1, description="CPUs of the local cluster; absent: all of this machine")
+    show_worker_output: bool = Field(False, description="print what workers print; it stands in Ray's logs anyway")
 
 
 class SplitConfig(Section):
@@ -184,6 +185,21 @@ class EvaluateConfig(Section):
     seed: int = Field(0, ge=0)
     workers: int = Field(2, ge=0, description="Ray Data actors; 0: in this process, without a cluster")
     cluster: ClusterConfig = ClusterConfig()
+
+
+class DemoConfig(Section):
+    """`planogram demo`: the whole line on a simulated shop, or on a prepared one."""
+
+    simulate: SimulateConfig = SimulateConfig()
+    split: SplitConfig = SplitConfig()
+    text: TextConfig = TextConfig(fields=("title", "attributes", "description"), max_tokens=64)
+    backbone: BackboneConfig = BackboneConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig(epochs=2, micro_batch=32, validations_per_epoch=1)
+    launch: LaunchConfig = LaunchConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    port: int = Field(8000, ge=1, le=65535)
 
 
 class _Loader(yaml.SafeLoader):

@@ -30,7 +30,7 @@ from planogram.data.tokenizer import TOKENIZER_FILE, PairTokenizer, load_tokeniz
 from planogram.engines.base import activate
 from planogram.errors import ConfigError, TrainingError
 from planogram.evaluate.metrics import binary_metrics, fit_cutoffs, grade_of, per_query, quadratic_kappa
-from planogram.models.backbone import build_backbone, load_backbone
+from planogram.models.backbone import build_backbone, load_backbone, read_architecture
 from planogram.models.heads import CrossEncoder, parameter_groups
 from planogram.models.losses import weighted_loss
 from planogram.registry.bundle import WEIGHTS, BundleManifest, Head, write_bundle
@@ -51,7 +51,8 @@ def run(config: FinetuneConfig) -> dict[str, Any]:
     """Fine-tune and write a bundle.
 
     Returns:
-        `run`, `run_dir`, `bundle` (folder), `metrics` (validation, of the best weights), `steps`, `best_step`.
+        `run`, `run_dir`, `bundle` (folder), `metrics` (validation, of the best weights), `steps`, `best_step`,
+        `stopped_early`, and `history` (one entry per validation; the first is before any training).
 
     Raises:
         ConfigError: `config.run` exists with another configuration.
@@ -77,6 +78,7 @@ def run(config: FinetuneConfig) -> dict[str, Any]:
         "steps": result["steps"],
         "best_step": result["best_step"],
         "stopped_early": result["stopped_early"],
+        "history": result["history"],
     }
 
 
@@ -110,6 +112,7 @@ def _make_initial(run_dir: str, config: FinetuneConfig) -> None:
     target = storage.join(run_dir, INITIAL)
     if storage.exists(target):
         return
+    torch.manual_seed(config.train.seed)
     corpus = (product_text(row, config.text.fields) for row in _products(config).to_dict("records"))
     model, tokenizer = load_backbone(config.backbone, corpus, config.text.max_tokens)
     with storage.sealed_folder(target, INITIAL_SEAL) as (folder, _):
@@ -224,10 +227,8 @@ def grading_metrics(examples: Examples, logits: npt.NDArray[np.float32], low: fl
 
 
 def _initial_model(folder: Path, config: FinetuneConfig) -> CrossEncoder:
-    from transformers import AutoConfig
-
     torch.manual_seed(config.train.seed)
-    backbone = build_backbone(AutoConfig.from_pretrained(folder))
+    backbone = build_backbone(read_architecture(folder))
     backbone.load_state_dict(load_file(folder / WEIGHTS))
     return CrossEncoder(backbone, [config.task], config.backbone.pooling, config.backbone.dropout)
 

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import fsspec
 
 from planogram.errors import ConfigError, IntegrityError, NotFoundError, StorageError
 
-NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 CHUNK_BYTES = 1 << 20
 
 
@@ -65,7 +65,7 @@ def check_name(name: str, what: str = "name") -> str:
     Raises:
         ConfigError: it does not match `NAME_PATTERN`.
     """
-    if not NAME_PATTERN.match(name):
+    if not NAME_PATTERN.fullmatch(name):  # `$` would allow a newline at the end
         raise ConfigError(
             f"{what} {name!r} is not a valid name",
             allowed="1 to 64 of a-z, 0-9, '.', '_', '-', starting with a letter or digit",
@@ -198,15 +198,17 @@ def verify(folder: Path, manifest_name: str) -> dict[str, Any]:
         raise IntegrityError(
             f"{folder / name} is not listed in {manifest_name}", remedy="remove it or make the folder anew"
         )
+    # Only what the walk found is read: a manifest cannot name files outside the folder.
+    for name in sorted(files.keys() - found):
+        raise IntegrityError(f"{folder / name} is missing", remedy="restore it or make the folder anew")
     for name, entry in files.items():
-        _verify_file(folder, name, entry)
+        if not isinstance(entry, dict) or not {"bytes", "sha256"} <= entry.keys():
+            raise IntegrityError(f"{folder / manifest_name} is damaged at {name}", remedy="make the folder anew")
+        _verify_file(folder / name, entry)
     return manifest
 
 
-def _verify_file(folder: Path, name: str, entry: dict[str, Any]) -> None:
-    path = folder / name
-    if not path.is_file():
-        raise IntegrityError(f"{path} is missing", remedy="restore it or make the folder anew")
+def _verify_file(path: Path, entry: dict[str, Any]) -> None:
     size = path.stat().st_size
     if size != entry["bytes"]:
         raise IntegrityError(
@@ -266,12 +268,20 @@ def fetch(uri: str, manifest_name: str) -> Path:
         return folder
     digest = hashlib.sha256(read_bytes(join(uri, manifest_name))).hexdigest()
     cache = Path(tempfile.gettempdir()) / f"planogram-{os.getuid()}" / digest[:32]
-    if not cache.exists():
-        cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside = cache.with_name(f".{cache.name}.{uuid.uuid4().hex}")
+    cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(NotFoundError, IntegrityError):
+        verify(cache, manifest_name)
+        return cache
+    aside = cache.with_name(f".{cache.name}.{uuid.uuid4().hex}")
+    try:
         fs, root = filesystem(uri)
         fs.get(root.rstrip("/") + "/", str(aside), recursive=True)
-        aside.rename(cache)
+        verify(aside, manifest_name)
+        shutil.rmtree(cache, ignore_errors=True)
+        with suppress(OSError):  # another process was faster
+            aside.rename(cache)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
     verify(cache, manifest_name)
     return cache
 

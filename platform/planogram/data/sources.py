@@ -275,9 +275,8 @@ def _task_errors() -> Iterator[None]:
 
 def _placement(shared: bool) -> dict[str, Any]:
     """Options that keep tasks on this node, where the folders are, unless all nodes share them."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     if shared or sum(node["Alive"] for node in ray.nodes()) == 1:
         return {}

@@ -96,7 +96,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Train an uncased WordPiece tokenizer with BERT's pair template.
+    """Train an uncased WordPiece tokenizer with BERT's pair template; the same texts give the same tokenizer.
 
     Args:
         texts: the corpus.
@@ -104,16 +104,39 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
     Source: Devlin et al. 2019 (BERT); Wu et al. 2016 (WordPiece).
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
+    corpus = list(texts)
+    learner = _uncased(models.WordPiece(unk_token=UNKNOWN))
     trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS), show_progress=False, min_frequency=2
+        vocab_size=vocab_size,
+        special_tokens=[*SPECIAL_TOKENS, *_continuations(corpus)],
+        show_progress=False,
+        min_frequency=2,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    learner.train_from_iterator(corpus, trainer)
+    tokenizer = _uncased(models.WordPiece(learner.get_vocab(), unk_token=UNKNOWN))
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]
     )
     return tokenizer
+
+
+def _uncased(model: models.WordPiece) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def _continuations(corpus: Sequence[str]) -> list[str]:
+    """The tokens `##c` of single characters, sorted.
+
+    The trainer numbers them in the random order of a hash map and breaks ties between merges by number; given to it
+    first, as if they were special, their numbers are fixed.
+    """
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    return [
+        f"##{character}" for character in sorted(set(normalizer.normalize_str(" ".join(corpus)))) if character != " "
+    ]

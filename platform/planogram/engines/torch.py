@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from transformers import AutoConfig
 
 from planogram.data.collate import collate
 from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import Floats, Pair, activate
 from planogram.errors import IntegrityError
-from planogram.models.backbone import build_backbone
+from planogram.models.backbone import build_backbone, read_architecture
 from planogram.models.heads import CrossEncoder
 from planogram.registry.bundle import WEIGHTS, BundleManifest, open_bundle
 
@@ -62,7 +61,7 @@ def load_model(folder: Path, manifest: BundleManifest) -> CrossEncoder:
     Raises:
         IntegrityError: weights and architecture do not fit, or a weight is not finite.
     """
-    backbone = build_backbone(AutoConfig.from_pretrained(folder))
+    backbone = build_backbone(read_architecture(folder))
     model = CrossEncoder(backbone, [head.name for head in manifest.heads], manifest.pooling, dropout=0.0)
     try:
         weights = load_file(folder / WEIGHTS)

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from planogram.config import BackboneConfig
 from planogram.data.tokenizer import load_tokenizer, train_tokenizer
-from planogram.errors import ConfigError, NotFoundError
+from planogram.errors import ConfigError, IntegrityError, NotFoundError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -31,6 +31,7 @@ def load_backbone(
 
     Raises:
         NotFoundError: there is no such folder, package or hub id.
+        IntegrityError: what is there is no model with a fast tokenizer and an architecture that needs no own code.
         ConfigError: the backbone is too short for `max_tokens`.
     """
     model, tokenizer = _scratch(config, corpus, max_tokens) if config.name == SCRATCH else _pretrained(config)
@@ -44,22 +45,43 @@ def load_backbone(
     return model, tokenizer
 
 
+def read_architecture(folder: Path) -> "PretrainedConfig":
+    """The architecture that `config.json` of a folder describes. Code that it names is never run.
+
+    Raises:
+        IntegrityError: it is missing, damaged, or an architecture that needs code of its own.
+    """
+    from transformers import AutoConfig
+
+    path = folder / "config.json"
+    if not path.is_file():
+        raise IntegrityError(f"{path} is missing", remedy="restore it, or choose another model")
+    try:
+        # Not left to its default, which asks at the terminal whether to run foreign code.
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # transformers raises whatever a damaged file leads it to
+        raise IntegrityError(
+            f"{path} describes no model that can be built: {error}",
+            allowed="an architecture of the transformers library, which needs no code of its own",
+            remedy="restore it, or choose another model",
+        ) from error
+
+
 def build_backbone(config: "PretrainedConfig") -> "PreTrainedModel":
     """A backbone of this architecture with random weights, float32, without a pooling layer where it has one."""
     from transformers import AutoModel
 
     try:
-        return AutoModel.from_config(config, add_pooling_layer=False)
+        return AutoModel.from_config(config, trust_remote_code=False, add_pooling_layer=False)
     except TypeError:  # architectures without a pooling layer do not know the argument
-        return AutoModel.from_config(config)
+        return AutoModel.from_config(config, trust_remote_code=False)
 
 
 def _pretrained(config: BackboneConfig) -> "tuple[PreTrainedModel, Tokenizer]":
     import torch
-    from transformers import AutoConfig
 
     folder = _folder(config.name)
-    architecture = AutoConfig.from_pretrained(folder)
+    architecture = read_architecture(folder)
     for field in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         if hasattr(architecture, field):
             setattr(architecture, field, config.dropout)

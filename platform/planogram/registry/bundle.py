@@ -16,7 +16,7 @@ from pydantic import Field
 from planogram import storage
 from planogram.config import Names, Section, parse
 from planogram.data.text import TEXT_VERSION
-from planogram.errors import IntegrityError
+from planogram.errors import ConfigError, IntegrityError
 
 MANIFEST = "bundle.json"
 WEIGHTS = "model.safetensors"
@@ -97,7 +97,10 @@ def open_bundle(uri: str) -> tuple[Path, BundleManifest]:
     """
     folder = storage.fetch(uri, MANIFEST)
     _check_files(folder)
-    manifest = parse(BundleManifest, storage.read_json(str(folder / MANIFEST)), str(folder / MANIFEST))
+    try:
+        manifest = parse(BundleManifest, storage.read_json(str(folder / MANIFEST)), str(folder / MANIFEST))
+    except ConfigError as error:
+        raise IntegrityError(error.given, remedy="use the version of planogram that made the bundle") from None
     if manifest.text_version != TEXT_VERSION:
         raise IntegrityError(
             f"{folder}: text template {manifest.text_version}",
@@ -111,9 +114,16 @@ def _check_files(folder: Path) -> None:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         relative = path.relative_to(folder)
         allowed = ENGINE_SUFFIXES if relative.parts[0] == "engines" else ALLOWED_SUFFIXES
-        with path.open("rb") as file:
-            start = file.read(4)
-        if start.startswith((*PICKLE_STARTS, ZIP_START)):
+        if _is_pickle(path):
             raise IntegrityError(f"{path} is a pickle", allowed="safetensors", remedy="never load it: it can run code")
         if path.suffix not in allowed:
             raise IntegrityError(f"{path} does not belong in a bundle", allowed=", ".join(allowed), remedy="remove it")
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(9)
+    if path.suffix == ".safetensors" and start[8:] == b"{":
+        # The length of a JSON header stands first, and its bytes may happen to be those of a pickle.
+        return False
+    return start.startswith((*PICKLE_STARTS, ZIP_START))

@@ -186,7 +186,7 @@ class Registry:
         """
         trail: list[int] = []
         for move in self.history(name):
-            if move.alias == alias and move.action == "promote":
+            if move.alias == alias and move.action == "promote" and move.version != move.before:
                 trail.append(move.version)
             elif move.alias == alias and move.action == "rollback":
                 trail.pop()

@@ -56,14 +56,19 @@ def run(
         ConfigError: the config is wrong, or binds an address that is not loopback.
         ClusterError: the cluster cannot be used, or an application does not start.
     """
+    with serving(config, cluster) as server:
+        on_ready(server)
+        wait_for_interrupt()
+
+
+def wait_for_interrupt() -> None:
+    """Return at Ctrl-C or SIGTERM. For the main thread of a process."""
     # A shell starts background jobs with SIGINT ignored, and service managers send SIGTERM.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        with serving(config, cluster) as server:
-            on_ready(server)
-            while True:
-                time.sleep(3600)
+        while True:
+            time.sleep(3600)
     except KeyboardInterrupt:
         logger.info("stopped")
 

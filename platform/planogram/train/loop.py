@@ -80,6 +80,8 @@ class _Loop:
         self.log = ProgressLog(context, self.total_steps, self.state.step)
 
     def run(self) -> LoopState:
+        if not self.state.history:  # where training starts from belongs to the curve
+            self._validate()
         while not self._finished():
             self._epoch()
         if self.context.is_first:
@@ -91,12 +93,11 @@ class _Loop:
         return self.state.stopped or self.state.step >= self.total_steps
 
     def _epoch(self) -> None:
-        batches = _shard(self.task.micro_batches(self.state.epoch), self.context, self.micro_steps_per_epoch)
-        while self.state.micro_step < len(batches) and not self._finished():
+        epoch = self.state.epoch
+        batches = _shard(self.task.micro_batches(epoch), self.context, self.micro_steps_per_epoch)
+        # The last micro step of an epoch validates, and its checkpoint stands at the start of the next epoch.
+        while self.state.epoch == epoch and not self._finished():
             self._micro_step(batches[self.state.micro_step])
-        if self.state.micro_step >= len(batches):
-            self.state.epoch += 1
-            self.state.micro_step = 0
 
     def _micro_step(self, positions: Positions) -> None:
         loss = self.task.loss(self.engine, positions)

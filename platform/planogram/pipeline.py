@@ -1,0 +1,140 @@
+"""The whole line in one file: shop -> fine-tuning -> evaluation -> registry -> server -> three searches."""
+
+import hashlib
+import json
+from typing import Any
+
+import httpx
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from planogram import finetune, storage
+from planogram.cluster import connect
+from planogram.config import DemoConfig, EvaluateConfig, FinetuneConfig
+from planogram.data.simulate import simulate
+from planogram.data.sources import open_shop, prepare, read_table
+from planogram.data.splits import assign
+from planogram.evaluate import offline
+from planogram.registry.store import CHAMPION, Registry
+from planogram.serve import launch
+from planogram.serve.haproxy import isolated
+
+MODEL = "shop-ranker"
+NUM_SEARCHES = 3
+console = Console()
+
+
+def run(config: DemoConfig, shop: str | None, exit_after: bool) -> None:
+    """Run the demo; a second run reuses what the first one made.
+
+    Args:
+        config: sizes, training and the server's port.
+        shop: a prepared shop; absent: a simulated one below PLANOGRAM_HOME.
+        exit_after: stop the server after the searches; otherwise it stays until Ctrl-C.
+
+    Raises:
+        PlanogramError: a stage failed; the message says which and what to do.
+    """
+    with isolated(), connect(config.cluster, serve=True):
+        shop = shop or _simulated_shop(config)
+        console.rule("fine-tune")
+        trained = finetune.run(_finetune_config(config, shop))
+        console.rule("evaluate")
+        _show_evaluation(trained, _evaluate(config, shop, trained["bundle"]))
+        console.rule("publish")
+        version = Registry().publish(trained["bundle"], MODEL, reason=f"run {trained['run']}")
+        Registry().promote(version.reference, CHAMPION, reason="the demo serves its newest model")
+        console.print(f"{version.reference} is {MODEL}@{CHAMPION}")
+        console.rule("serve")
+        queries = _test_queries(config, shop)
+        with launch.serving(_serve_config(config, shop)) as server:
+            for query in queries:
+                _search(server.url, query)
+            _say_what_next(server.url, shop)
+            if not exit_after:
+                launch.wait_for_interrupt()
+
+
+def _simulated_shop(config: DemoConfig) -> str:
+    digest = _digest(config.simulate.model_dump())
+    raw, shop = (storage.join(storage.home(), "demo", f"{kind}-{digest}") for kind in ("raw", "shop"))
+    console.rule("simulate")
+    if not storage.exists(raw):
+        summary = simulate(config.simulate, raw)
+        console.print(", ".join(f"{value:,} {key}" for key, value in summary.items() if isinstance(value, int)))
+    console.rule("prepare")
+    if not storage.exists(shop):
+        console.print(prepare(storage.join(raw, "mapping.yaml"), raw, shop).render())
+    return shop
+
+
+def _finetune_config(config: DemoConfig, shop: str) -> FinetuneConfig:
+    shared = config.model_dump(include={"text", "backbone", "loss", "optimizer", "train", "launch", "split"})
+    # The same data and settings are the same run: it goes on, or is there already.
+    run = f"demo-{_digest({**shared, 'data': open_shop(shop)['data_digest']})}"
+    return FinetuneConfig.model_validate({**shared, "name": MODEL, "run": run, "shop": shop})
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _evaluate(config: DemoConfig, shop: str, bundle: str) -> dict[str, Any]:
+    return offline.run(EvaluateConfig(bundle=bundle, shop=shop, split=config.split, cluster=config.cluster))
+
+
+def _show_evaluation(trained: dict[str, Any], tested: dict[str, Any]) -> None:
+    before, best = trained["history"][0], trained["metrics"]
+    table = Table("", "NDCG@10", "AUC", title=f"test: {tested['queries']} queries that training never saw")
+    table.add_row("test: BM25", f"{tested['lexical']['ndcg@10']:.3f}", "")
+    table.add_row("validation: before fine-tuning", f"{before['ndcg@10']:.3f}", f"{before['auc']:.3f}")
+    table.add_row("validation: after", f"{best['ndcg@10']:.3f}", f"{best['auc']:.3f}")
+    table.add_row("test: after", f"{tested['metrics']['ndcg@10']:.3f}", f"{tested['metrics']['auc']:.3f}")
+    console.print(table)
+
+
+def _serve_config(config: DemoConfig, shop: str) -> dict[str, Any]:
+    return {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": launch.LOOPBACK, "port": config.port, "request_timeout_s": 15},
+        "applications": [
+            {
+                "name": "planogram",
+                "route_prefix": "/",
+                "import_path": launch.IMPORT_PATH,
+                "args": {"ranker": f"{MODEL}@{CHAMPION}", "shop": shop},
+            }
+        ],
+    }
+
+
+def _test_queries(config: DemoConfig, shop: str) -> list[str]:
+    judgments: pd.DataFrame = read_table(shop, "judgments")
+    unseen = judgments["query"][assign(judgments, config.split) == "test"]
+    return [str(query) for query in unseen.drop_duplicates().head(NUM_SEARCHES)]
+
+
+def _search(url: str, query: str) -> None:
+    response = httpx.post(f"{url}/search", json={"query": query, "top_k": 5}, timeout=30)
+    answer = response.raise_for_status().json()
+    reason = f", degraded: {answer['degraded_reason']}" if answer["degraded"] else ""
+    table = Table("", "product", "price", "stock", "score", title=f"{query!r} in {answer['took_ms']:.0f} ms{reason}")
+    for result in answer["results"]:
+        price = "" if result["price"] is None else f"{result['price']:.2f} {result['currency'] or ''}".strip()
+        stock = "" if result["stock"] is None else str(result["stock"])
+        score = "" if result["score"] is None else f"{result['score']:.3f}"
+        table.add_row(str(result["position"]), result["title"], price, stock, score)
+    console.print(table)
+
+
+def _say_what_next(url: str, shop: str) -> None:
+    console.rule("next")
+    console.print(
+        f"Ask it yourself:     curl -s {url}/search -H 'content-type: application/json' -d '{{\"query\": \"red shoes\"}}'"
+    )
+    console.print(f"Read its API:        {url}/docs")
+    console.print(f"See the model:       planogram models show {MODEL}@{CHAMPION}")
+    console.print("See the curves:      mlflow ui --backend-store-uri sqlite:///.planogram/mlflow.db")
+    console.print("Bring your own shop: planogram data prepare --help, then DEMO_DATA=SHOP make demo")
+    console.print(f"The shop:            {shop}")

@@ -1,0 +1,215 @@
+"""The training loop in this process: what it learns, where it stops, and what it goes on from."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from planogram import finetune as module
+from planogram import storage
+from planogram.data.sampler import list_batches
+from planogram.errors import ConfigError, TrainingError
+from planogram.registry.bundle import WEIGHTS, open_bundle
+from planogram.train.progress import ProgressLog
+
+
+class Killed(Exception):
+    """Stands for whatever ends a process."""
+
+
+def die_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    record = ProgressLog.step
+
+    def step_or_die(self, at: int, loss: float, learning_rate: float) -> None:
+        if at == step:
+            raise Killed
+        record(self, at, loss, learning_rate)
+
+    monkeypatch.setattr(ProgressLog, "step", step_or_die)
+
+
+def assert_same(run: dict, expected: dict) -> None:
+    """Same validations, same best step, same weights and same bundle."""
+    assert run["result"]["best_step"] == expected["result"]["best_step"]
+    history, wanted = run["result"]["history"], expected["result"]["history"]
+    assert [entry["step"] for entry in history] == [entry["step"] for entry in wanted]
+    for entry, other in zip(history, wanted, strict=True):
+        assert entry == pytest.approx(other, abs=1e-6)
+    weights, others = (load_file(Path(made["bundle"], WEIGHTS)) for made in (run, expected))
+    assert weights.keys() == others.keys()
+    for name, tensor in weights.items():
+        torch.testing.assert_close(tensor, others[name], atol=1e-6, rtol=0)
+
+
+def curve(run: dict) -> list[dict]:
+    return storage.read_json(f"{run['run_dir']}/progress.json")["train"]
+
+
+def checkpoints(run_dir: str) -> list[str]:
+    return storage.list_names(storage.join(run_dir, "checkpoints"))
+
+
+def test_training_lowers_the_loss_and_raises_the_metric(whole):
+    losses = [point["loss"] for point in curve(whole)]
+    assert np.mean(losses[-5:]) < 0.95 * np.mean(losses[:5])
+    history = whole["result"]["history"]
+    assert whole["metrics"]["ndcg@10"] == pytest.approx(max(entry["ndcg@10"] for entry in history))
+
+
+def test_every_step_is_recorded_with_its_learning_rate(whole):
+    points = curve(whole)
+    assert [point["step"] for point in points] == list(range(1, whole["steps"] + 1))
+    rates = [point["learning_rate"] for point in points]
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates[-1] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_validations_are_spread_over_the_epochs(whole):
+    assert whole["steps"] % 3 == 0
+    per_epoch = whole["steps"] // 3
+    expected = [round(half * per_epoch / 2) for half in range(1, 7)]
+    assert [entry["step"] for entry in whole["result"]["history"]] == expected
+
+
+def test_each_epoch_has_an_order_of_its_own_and_sees_every_example_once(finetune, monkeypatch):
+    seen: list[np.ndarray] = []
+    loss = module.RelevanceTask.loss
+
+    def record(self, engine, positions):
+        seen.append(positions)
+        return loss(self, engine, positions)
+
+    monkeypatch.setattr(module.RelevanceTask, "loss", record)
+    made = finetune("orders")
+    per_epoch = made["steps"] // 3
+    epochs = [np.concatenate(seen[start : start + per_epoch]) for start in range(0, len(seen), per_epoch)]
+    assert len(epochs) == 3
+    for order in epochs:
+        assert sorted(order) == list(range(len(order)))
+    for one, other in itertools.combinations(epochs, 2):
+        assert list(one) != list(other)
+
+
+def test_the_bundle_holds_the_best_weights_and_says_where_it_comes_from(whole, configure):
+    folder, manifest = open_bundle(whole["bundle"])
+    best = load_file(Path(whole["run_dir"], "best", f"step-{whole['best_step']:08d}", WEIGHTS))
+    for name, tensor in load_file(folder / WEIGHTS).items():
+        assert torch.equal(tensor, best[name]), name
+    (head,) = manifest.heads
+    assert (head.low, head.high, head.grades) == (0.0, 3.0, (0.0, 1.0, 2.0, 3.0))
+    assert len(head.cutoffs) == 3
+    assert list(head.cutoffs) == sorted(head.cutoffs)
+    assert manifest.metrics == whole["metrics"]
+    assert manifest.lineage["data_digest"] == "0" * 64
+    assert manifest.lineage["run"] == "whole"
+    assert manifest.lineage["config"]["split"] == configure("whole").split.model_dump()
+
+
+def test_the_same_seed_gives_the_same_metrics_and_weights(finetune, whole):
+    again = finetune("again")
+    assert again["result"] == whole["result"]
+    assert [p["loss"] for p in curve(again)] == [p["loss"] for p in curve(whole)]
+    weights, others = (load_file(Path(made["bundle"], WEIGHTS)) for made in (again, whole))
+    for name, tensor in weights.items():
+        assert torch.equal(tensor, others[name]), name
+
+
+def test_another_seed_gives_another_run(finetune, whole):
+    other = finetune("other-seed", "train.seed=1", "train.max_steps=4")
+    assert [p["loss"] for p in curve(other)] != [p["loss"] for p in curve(whole)[:4]]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 1.0])
+def test_an_interrupted_run_ends_as_if_nothing_had_happened(finetune, whole, monkeypatch, share):
+    """In the first epoch, in the middle of the second, and in the last step."""
+    step = round(share * whole["steps"])
+    with monkeypatch.context() as patch:
+        die_at(patch, step)
+        with pytest.raises(Killed):
+            finetune(f"killed-{step}")
+    resumed = finetune(f"killed-{step}")
+    assert_same(resumed, whole)
+    assert [p["step"] for p in curve(resumed)] == [p["step"] for p in curve(whole)]
+    assert [p["loss"] for p in curve(resumed)] == pytest.approx([p["loss"] for p in curve(whole)], abs=1e-6)
+
+
+def test_a_run_that_was_interrupted_before_its_first_checkpoint_starts_again(finetune, whole, monkeypatch):
+    with monkeypatch.context() as patch:
+        die_at(patch, 2)
+        with pytest.raises(Killed):
+            finetune("killed-early")
+    assert_same(finetune("killed-early"), whole)
+
+
+def test_a_run_that_has_ended_is_not_run_again(finetune, whole, monkeypatch):
+    def forbidden(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(module, "train", forbidden)
+    again = finetune("whole")
+    assert again["result"] == whole["result"]
+    assert again["bundle"] == whole["bundle"]
+    assert again["metrics"] == whole["metrics"]
+
+
+@pytest.mark.parametrize("override", ["train.seed=9", "loss.listnet=1", "backbone.dropout=0.2", "name=other"])
+def test_another_configuration_does_not_resume(finetune, whole, override):
+    with pytest.raises(ConfigError, match=f"another {override.partition('.')[0].partition('=')[0]}"):
+        finetune("whole", override)
+
+
+def test_accumulation_resumes_at_whole_steps(finetune, monkeypatch):
+    settings = ("train.accumulation=2", "train.epochs=2")
+    expected = finetune("accumulated", *settings)
+    with monkeypatch.context() as patch:
+        die_at(patch, expected["steps"] // 2 + 1)
+        with pytest.raises(Killed):
+            finetune("accumulated-killed", *settings)
+    assert_same(finetune("accumulated-killed", *settings), expected)
+
+
+def test_max_steps_ends_the_run_and_its_schedule(finetune):
+    made = finetune("short", "train.max_steps=5", "train.epochs=100")
+    assert made["steps"] == 5
+    assert not made["stopped_early"]
+    assert made["result"]["history"][-1]["step"] == 5
+    assert curve(made)[-1]["learning_rate"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_early_stopping_ends_the_run_and_keeps_the_best(finetune, monkeypatch):
+    metrics = itertools.chain([0.5, 0.7, 0.6, 0.7], itertools.repeat(0.1))
+    monkeypatch.setattr(module.RelevanceTask, "validate", lambda self, logits: {"ndcg@10": next(metrics)})
+    made = finetune("early", "train.patience=2", "train.epochs=20")
+    history = made["result"]["history"]
+    assert made["stopped_early"]
+    assert [entry["ndcg@10"] for entry in history] == [0.5, 0.7, 0.6, 0.7]
+    assert made["best_step"] == history[1]["step"]
+    assert made["result"]["best_metric"] == 0.7
+    assert made["steps"] == history[-1]["step"]
+    assert storage.exists(f"{made['run_dir']}/best/step-{made['best_step']:08d}")
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_a_reason(finetune, monkeypatch):
+    loss = module.RelevanceTask.loss
+    monkeypatch.setattr(module.RelevanceTask, "loss", lambda *args: loss(*args) * float("nan"))
+    with pytest.raises(TrainingError, match="the loss is nan") as error:
+        finetune("diverged")
+    assert "learning_rate" in error.value.remedy
+
+
+def test_batches_of_the_task_are_those_of_the_sampler(configure, in_home, finetune, whole):
+    from planogram.train.context import local_context
+
+    config = configure("whole")
+    task = module.RelevanceTask(config, local_context(whole["run_dir"]))
+    lengths = np.asarray(task.training_tokens.lengths)
+    expected = list_batches(task.training.groups, lengths, 8, 8, 1, np.random.default_rng([0, 2]))
+    for batch, other in zip(task.micro_batches(2), expected, strict=True):
+        assert np.array_equal(batch, other)
+    # The three parts share no query.
+    parts = [module._examples(config, part) for part in ("train", "valid", "test")]
+    queries = [{query for query, _ in part.pairs} for part in parts]
+    assert sum(map(len, queries)) == len(set.union(*queries)) == 12
