@@ -97,8 +97,8 @@ class LossConfig(Section):
 class OptimizerConfig(Section):
     """AdamW and its learning-rate schedule."""
 
-    learning_rate: float = Field(1e-4, gt=0)
-    head_learning_rate: float = Field(1e-3, gt=0, description="heads start from noise and may learn faster")
+    learning_rate: float = Field(5e-5, gt=0)
+    head_learning_rate: float = Field(2e-4, gt=0, description="heads are new and may learn faster")
     weight_decay: float = Field(0.01, ge=0)
     warmup_share: float = Field(0.1, ge=0, le=1, description="share of all steps with rising learning rate")
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -112,7 +112,9 @@ class TrainConfig(Section):
     max_steps: int | None = Field(None, ge=1, description="stop after so many optimizer steps, whatever the epochs")
     micro_batch: int = Field(16, ge=1, description="examples in one forward pass of one worker")
     accumulation: int = Field(1, ge=1, description="micro batches in one optimizer step")
-    list_size: int = Field(8, ge=1, description="examples of one group that stand together in a micro batch")
+    list_size: int = Field(
+        1, ge=1, description="examples of one query that stand together; pairwise and listwise losses need 2 or more"
+    )
     eval_batch_tokens: int = Field(4096, ge=128, description="padded tokens in one forward pass of validation")
     validations_per_epoch: int = Field(2, ge=1, description="each also writes a checkpoint")
     patience: int = Field(3, ge=1, description="stop after so many validations without a better one")
@@ -170,6 +172,14 @@ class FinetuneConfig(Section):
     launch: LaunchConfig = LaunchConfig()
     cluster: ClusterConfig = ClusterConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _lists_to_compare(self) -> "FinetuneConfig":
+        if self.train.list_size == 1 and (self.loss.pairwise_logistic or self.loss.listnet):
+            raise ValueError(
+                "pairwise_logistic and listnet compare products of one query: set train.list_size to 2 or more"
+            )
+        return self
 
 
 class EvaluateConfig(Section):

@@ -130,9 +130,8 @@ def _search(url: str, query: str) -> None:
 
 def _say_what_next(url: str, shop: str) -> None:
     console.rule("next")
-    console.print(
-        f"Ask it yourself:     curl -s {url}/search -H 'content-type: application/json' -d '{{\"query\": \"red shoes\"}}'"
-    )
+    ask = f"curl -s {url}/search -H 'content-type: application/json' -d '{{\"query\": \"red shoes\"}}'"
+    console.print(f"Ask it yourself:     {ask}", soft_wrap=True)
     console.print(f"Read its API:        {url}/docs")
     console.print(f"See the model:       planogram models show {MODEL}@{CHAMPION}")
     console.print("See the curves:      mlflow ui --backend-store-uri sqlite:///.planogram/mlflow.db")

@@ -17,10 +17,12 @@ _TAG = re.compile(r"<[^<>]{1,200}>")
 _SPACE = re.compile(r"\s+")
 
 
-def clean(text: str | None) -> str:
-    """Strip markup, resolve entities and fold white space; None becomes the empty string."""
-    if not text:
-        return ""
+def clean(text: str | float | None) -> str:
+    """Strip markup, resolve entities and fold white space; None and the NaN of data frames become the empty text."""
+    if not isinstance(text, str):
+        if text is None or text != text:  # noqa: PLR0124 - only NaN differs from itself
+            return ""
+        raise TypeError(f"{text!r} is a {type(text).__name__}, not a text")
     return _SPACE.sub(" ", _TAG.sub(" ", html.unescape(text))).strip()
 
 

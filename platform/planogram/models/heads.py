@@ -22,8 +22,8 @@ def pool(hidden_BTD: Tensor, mask_BT: Tensor, types_BT: Tensor, pooling: Pooling
         hidden_BTD: (batch, tokens, width) last hidden states.
         mask_BT: (batch, tokens) 1 for a token, 0 for padding.
         types_BT: (batch, tokens) 0 for the query's tokens, 1 for the product's.
-        pooling: `cls`, the first token; `mean`, over all tokens; `pair`, the unit vectors u and v of the query's and the
-            product's mean as (u * v, |u - v|, mean), after Conneau et al. 2017 (InferSent).
+        pooling: `cls`, the first token; `mean`, over all tokens; `pair`, the unit vectors u and v of the query's and
+            the product's mean as (u * v, |u - v|, mean), after Conneau et al. 2017 (InferSent).
 
     Returns:
         (batch, width), for `pair` (batch, 3 * width).
