@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 # The fast loop leaves out what starts a cluster or trains a model.
-SLOW := tests/ray tests/e2e tests/gpu
+SLOW := tests/train tests/ray tests/e2e tests/gpu
 
 .PHONY: help install demo check test clean
 

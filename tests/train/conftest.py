@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from planogram.config import FinetuneConfig, load
+from planogram.registry.bundle import WEIGHTS
+from planogram.train.progress import ProgressLog
 
 RUN = [
     "backbone.name=scratch",
@@ -62,3 +66,38 @@ def finetune(in_home: None, configure: Callable[..., FinetuneConfig]) -> Callabl
 def whole(finetune: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """A run that nothing interrupts."""
     return finetune("whole")
+
+
+@pytest.fixture(scope="session")
+def die_at() -> Callable[[pytest.MonkeyPatch, int], None]:
+    """Raise InterruptedError at an optimizer step: it stands for whatever ends a process."""
+
+    def prepare(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+        record = ProgressLog.step
+
+        def step_or_die(self, at: int, loss: float, learning_rate: float) -> None:
+            if at == step:
+                raise InterruptedError
+            record(self, at, loss, learning_rate)
+
+        monkeypatch.setattr(ProgressLog, "step", step_or_die)
+
+    return prepare
+
+
+@pytest.fixture(scope="session")
+def assert_same() -> Callable[[dict, dict], None]:
+    """Same validations, same best step, same weights and same bundle."""
+
+    def check(run: dict, expected: dict) -> None:
+        assert run["result"]["best_step"] == expected["result"]["best_step"]
+        history, wanted = run["result"]["history"], expected["result"]["history"]
+        assert [entry["step"] for entry in history] == [entry["step"] for entry in wanted]
+        for entry, other in zip(history, wanted, strict=True):
+            assert entry == pytest.approx(other, abs=1e-6)
+        weights, others = (load_file(Path(made["bundle"], WEIGHTS)) for made in (run, expected))
+        assert weights.keys() == others.keys()
+        for name, tensor in weights.items():
+            torch.testing.assert_close(tensor, others[name], atol=1e-6, rtol=0)
+
+    return check

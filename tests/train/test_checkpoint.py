@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_loop import Killed, assert_same, checkpoints, die_at
 
 from planogram import storage
 from planogram.errors import TrainingError
@@ -14,13 +13,17 @@ from planogram.train import checkpoint
 from planogram.train.context import TrainContext
 
 
+def checkpoints(run_dir: str) -> list[str]:
+    return storage.list_names(storage.join(run_dir, "checkpoints"))
+
+
 @pytest.fixture(scope="module")
-def interrupted(finetune, whole, tmp_path_factory) -> Path:
+def interrupted(finetune, whole, tmp_path_factory, die_at) -> Path:
     """A copy of the folder of a run that died after its second and before its third checkpoint."""
-    third = whole["result"]["history"][2]["step"]
+    third = whole["result"]["history"][3]["step"]  # the first is before any training
     with pytest.MonkeyPatch.context() as patch:
         die_at(patch, third)
-        with pytest.raises(Killed):
+        with pytest.raises(InterruptedError):
             finetune("interrupted")
     run_dir = Path(whole["run_dir"]).parent / "interrupted"
     assert len(checkpoints(str(run_dir))) == 2
@@ -73,29 +76,29 @@ def _loaded_step(run_dir: Path) -> int:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(run_dir, whole, damage):
-    first, second = (entry["step"] for entry in whole["result"]["history"][:2])
+    first, second = (entry["step"] for entry in whole["result"]["history"][1:3])
     assert _loaded_step(run_dir) == second
     DAMAGES[damage](_share(run_dir))
     assert _loaded_step(run_dir) == first
 
 
 @pytest.mark.parametrize("damage", ["bit of the optimizer", "truncated model", "no seal"])
-def test_a_run_with_a_damaged_checkpoint_ends_the_same(run_dir, finetune, whole, damage, capfd):
+def test_a_run_with_a_damaged_checkpoint_ends_the_same(run_dir, finetune, whole, damage, capfd, assert_same):
     DAMAGES[damage](_share(run_dir))
     assert_same(finetune("interrupted"), whole)
     assert "checkpoint skipped" in capfd.readouterr().out
 
 
-def test_without_any_whole_checkpoint_the_run_starts_again(run_dir, finetune, whole):
+def test_without_any_whole_checkpoint_the_run_starts_again(run_dir, finetune, whole, assert_same):
     for index in (0, 1):
         DAMAGES["bit of the model"](_share(run_dir, index))
     assert _loaded_step(run_dir) == 0
     assert_same(finetune("interrupted"), whole)
 
 
-def test_a_full_disk_leaves_the_earlier_checkpoint_usable(run_dir, finetune, whole, monkeypatch):
+def test_a_full_disk_leaves_the_earlier_checkpoint_usable(run_dir, finetune, whole, monkeypatch, assert_same):
     """The disk is full while the third checkpoint is written: half of a file, and no more."""
-    second = whole["result"]["history"][1]["step"]
+    second = whole["result"]["history"][2]["step"]
     save_file = checkpoint.save_file
 
     def full(tensors, path) -> None:
@@ -114,7 +117,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_usable(run_dir, finetune, who
     assert_same(finetune("interrupted"), whole)
 
 
-def test_a_full_disk_while_the_best_weights_are_written(run_dir, finetune, whole, monkeypatch):
+def test_a_full_disk_while_the_best_weights_are_written(run_dir, finetune, whole, monkeypatch, assert_same):
     bests = storage.list_names(str(run_dir / "best"))
 
     def full(tensors, path) -> None:
