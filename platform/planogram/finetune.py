@@ -84,6 +84,7 @@ def run(config: FinetuneConfig) -> dict[str, Any]:
 
 def _named(config: FinetuneConfig) -> FinetuneConfig:
     storage.check_name(config.name, "bundle name")
+    config = config.model_copy(update={"shop": storage.absolute(config.shop)})
     if config.run:
         storage.check_name(config.run, "run")
         return config

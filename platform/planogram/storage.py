@@ -27,7 +27,12 @@ CHUNK_BYTES = 1 << 20
 
 def home() -> str:
     """Where all state lives: PLANOGRAM_HOME, by default `.planogram` in the working folder."""
-    return os.environ.get("PLANOGRAM_HOME") or str(Path(".planogram").absolute())
+    return absolute(os.environ.get("PLANOGRAM_HOME") or ".planogram")
+
+
+def absolute(uri: str) -> str:
+    """The location independent of the working folder, which workers do not share; a URI as it is."""
+    return str(local_path(uri).absolute()) if is_local(uri) else uri
 
 
 def join(base: str, *parts: str) -> str:

@@ -260,4 +260,4 @@ class Registry:
 
 def _unpublished(folder: str) -> ModelVersion:
     digest = hashlib.sha256(Path(folder, MANIFEST).read_bytes()).hexdigest()[:16]
-    return ModelVersion(name=Path(folder).resolve().name, version=0, path=folder, digest=digest)
+    return ModelVersion(name=Path(folder).resolve().name, version=0, path=storage.absolute(folder), digest=digest)
