@@ -123,7 +123,7 @@ def score_examples(version: ModelVersion, examples: Examples, config: EvaluateCo
             fn_constructor_args=(version.path, config.batch_tokens),
             batch_format="pandas",
             batch_size=None,
-            concurrency=min(config.workers, len(blocks)),
+            compute=ray.data.ActorPoolStrategy(size=min(config.workers, len(blocks))),
         )
         return scored.to_pandas().sort_values("position", ignore_index=True)
 
