@@ -110,7 +110,12 @@ def finetune(config_path: Config = None, settings: Overrides = None, as_json: As
     """
     from planogram.finetune import run
 
-    _show(run(config.load(config.FinetuneConfig, config_path, settings or ())), as_json)
+    result = run(config.load(config.FinetuneConfig, config_path, settings or ()))
+    if as_json:
+        _print_json(result)
+    else:
+        _show_rows(result.pop("history"), as_json)
+        _show(result, as_json)
 
 
 @app.command()

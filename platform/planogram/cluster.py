@@ -80,6 +80,26 @@ def connect(config: ClusterConfig, *, serve: bool = False) -> Iterator[None]:
         ray.shutdown()
 
 
+@contextmanager
+def quiet_data() -> Iterator[None]:
+    """Let Ray Data show a progress bar on a terminal, and otherwise only errors, while the block runs."""
+    import logging
+    import sys
+
+    from ray.data import DataContext
+
+    context, logger = DataContext.get_current(), logging.getLogger("ray.data")
+    before = context.enable_progress_bars, context.print_on_execution_start, logger.level
+    context.enable_progress_bars = sys.stderr.isatty()
+    context.print_on_execution_start = False
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        context.enable_progress_bars, context.print_on_execution_start, level = before
+        logger.setLevel(level)
+
+
 def _secure() -> None:
     """Make the token file before Ray does, so that only its owner can read it.
 

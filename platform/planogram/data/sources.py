@@ -8,7 +8,6 @@ the cluster share a file system.
 import hashlib
 import re
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from planogram import storage
+from planogram.cluster import quiet_data
 from planogram.data.buckets import Bucket, num_buckets, settle, spill
 from planogram.data.checks import Subject
 from planogram.data.frames import Part
@@ -101,7 +101,7 @@ def _import_tables(mapping: MappingConfig, path: str, folder: Path, shared: bool
     products: Hashes | None = None
     now = datetime.now(UTC)
     subjects = []
-    with _data_context(), _task_errors():
+    with quiet_data(), _data_context(), _task_errors():
         options = _placement(shared)
         for job in jobs:
             tally = _read_table(job, options)
@@ -234,27 +234,17 @@ def _known_products(folder: Path) -> Hashes:
 
 @contextmanager
 def _data_context() -> Iterator[None]:
-    """Ray Data's settings for an import: small blocks, bounded waiting, a progress bar only on a terminal."""
-    import logging
-
+    """Ray Data's settings for an import: small blocks, and few of them waiting."""
     from ray.data import DataContext, ExecutionResources
 
-    context, logger = DataContext.get_current(), logging.getLogger("ray.data")
-    names = ("target_max_block_size", "enable_progress_bars", "print_on_execution_start")
-    before = {name: getattr(context, name) for name in names}
-    limits, level = context.execution_options.resource_limits, logger.level
+    context = DataContext.get_current()
+    before = context.target_max_block_size, context.execution_options.resource_limits
     context.target_max_block_size = BLOCK_BYTES
-    context.enable_progress_bars = sys.stderr.isatty()
-    context.print_on_execution_start = False
     context.execution_options.resource_limits = ExecutionResources(object_store_memory=IN_FLIGHT_BYTES)
-    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        for name, value in before.items():
-            setattr(context, name, value)
-        context.execution_options.resource_limits = limits
-        logger.setLevel(level)
+        context.target_max_block_size, context.execution_options.resource_limits = before
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Scores a part of a shop with a bundle, on Ray Data or in this process, and computes the metrics."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -115,7 +113,7 @@ def score_examples(version: ModelVersion, examples: Examples, config: EvaluateCo
         return _Scorer(version.path, config.batch_tokens)(pairs)
     import ray.data
 
-    with _quiet(), cluster.connect(config.cluster):
+    with cluster.connect(config.cluster), cluster.quiet_data():
         blocks = [pairs.iloc[start : start + PAIRS_PER_BLOCK] for start in range(0, len(pairs), PAIRS_PER_BLOCK)]
         dataset = ray.data.from_pandas([block.assign(position=block.index) for block in blocks])
         scored = dataset.map_batches(
@@ -141,19 +139,3 @@ class _Scorer:
         pairs = list(zip(block["query"], block["text"], strict=True))
         scores = score(self.engine, pairs, self.batch_tokens)
         return block.drop(columns=["query", "text"]).assign(score=scores.values[:, 0], truncated=scores.truncated)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Ray Data's progress bars to terminals."""
-    import sys
-
-    import ray.data
-
-    context = ray.data.DataContext.get_current()
-    before = context.enable_progress_bars
-    context.enable_progress_bars = sys.stderr.isatty()
-    try:
-        yield
-    finally:
-        context.enable_progress_bars = before
