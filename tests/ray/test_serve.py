@@ -220,11 +220,14 @@ def test_headers_that_would_break_ray_are_harmless(server, header):
 
 
 def test_a_killed_ranker_costs_no_search(client):
+    import ray
     from ray.util.state import list_actors
 
+    # Said outright: another cluster may run on this machine.
+    address = ray.get_runtime_context().gcs_address
     pids = [
         actor.pid
-        for actor in list_actors(filters=[("state", "=", "ALIVE")], detail=True)
+        for actor in list_actors(address, filters=[("state", "=", "ALIVE")], detail=True)
         if (actor.name or "").startswith("SERVE_REPLICA::planogram#Ranker")
     ]
     assert len(pids) == 1
