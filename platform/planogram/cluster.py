@@ -1,5 +1,6 @@
 """The only place that starts or joins a Ray cluster, and the environment that every worker needs."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,8 @@ def connect(config: ClusterConfig, *, serve: bool = False) -> Iterator[None]:
             remedy="drop num_cpus: a running cluster has its size",
         )
     _secure()
+    # That a local cluster asks for a token is what is meant here, and no warning.
+    logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     environment = {**worker_environment(), **(SERVE_FLAGS if serve else {})}
     os.environ.update({key: value for key, value in environment.items() if key not in os.environ})
     try:
@@ -83,7 +86,6 @@ def connect(config: ClusterConfig, *, serve: bool = False) -> Iterator[None]:
 @contextmanager
 def quiet_data() -> Iterator[None]:
     """Let Ray Data show a progress bar on a terminal, and otherwise only errors, while the block runs."""
-    import logging
     import sys
 
     from ray.data import DataContext

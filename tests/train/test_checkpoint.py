@@ -1,7 +1,10 @@
 """Checkpoints that are damaged, half written, or written on a full disk."""
 
 import errno
+import itertools
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,3 +166,56 @@ def test_a_checkpoint_of_more_workers_is_not_loaded(run_dir):
 def test_a_new_run_has_nothing_to_load(tmp_path):
     context = TrainContext(0, 1, torch.device("cpu"), str(tmp_path), lambda metrics: None)
     assert checkpoint.load(context, engine=None) is None
+
+
+class _Writer:
+    """Stands for an engine: what it saves is three files of known content."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def save(self, folder: Path) -> None:
+        for name in ("state/model.pt", "state/optimizer.pt", "state/more.pt"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(f"{name} of step {self.step}".encode() * 100)
+
+
+def _save(run_dir: Path, step: int) -> None:
+    context = TrainContext(0, 1, torch.device("cpu"), str(run_dir), lambda metrics: None)
+    checkpoint.save(context, _Writer(step), checkpoint.LoopState(step=step))
+
+
+def _save_and_die(run_dir: Path, step: int, at: int) -> bool:
+    """Save in a process of its own that ends at its `at`-th system call on files; True where it died."""
+    pid = os.fork()
+    if pid == 0:
+        calls = 0
+
+        def die(event: str, args: tuple[object, ...]) -> None:
+            nonlocal calls
+            if event in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir"):
+                calls += 1
+                if calls == at:
+                    os._exit(9)
+
+        sys.addaudithook(die)
+        _save(run_dir, step)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+
+
+def test_a_save_that_dies_at_any_of_its_file_operations_costs_one_interval_at_most(tmp_path):
+    """Once for every operation of the second save: the first is found whole, or the second is."""
+    found = []
+    for at in itertools.count(1):
+        run_dir = tmp_path / str(at)
+        _save(run_dir, 10)
+        died = _save_and_die(run_dir, 20, at)
+        found.append(_loaded_step(run_dir))
+        _save(run_dir, 20)  # a resumed run comes to the same step again
+        assert _loaded_step(run_dir) == 20
+        if not died:
+            break
+    assert len(found) > 20
+    assert set(found) == {10, 20}
+    assert found == sorted(found)
