@@ -58,6 +58,17 @@ def version() -> None:
     typer.echo(__version__)
 
 
+@app.command("config")
+def show_config() -> None:
+    """Print every configuration key of every stage with its type, default and meaning, as Markdown.
+
+    Example: planogram config
+    """
+    from planogram.reference import markdown
+
+    typer.echo(markdown(), nl=False)
+
+
 @data_app.command()
 def simulate(
     out: Annotated[str, typer.Option(help="New folder.")],

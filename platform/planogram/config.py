@@ -36,8 +36,10 @@ class ClusterConfig(Section):
 class SplitConfig(Section):
     """Which examples train, validate and test. Never random over rows."""
 
-    by: Literal["query", "user", "product", "time", "given"] = Field(
-        "query", description="the group kept together; `time`: by timestamp; `given`: the table's own split column"
+    by: Literal["query", "user", "product", "session", "text", "time", "given"] = Field(
+        "query",
+        description="the group kept together (`text`: equal texts); `time`: by timestamp; `given`: the table's own "
+        "split column",
     )
     folds: int = Field(5, ge=2, description="test share is 1 / folds")
     fold: int = Field(0, ge=0, description="which of the folds tests")
@@ -52,18 +54,25 @@ class SplitConfig(Section):
 
 
 class TextConfig(Section):
-    """How a product becomes text."""
+    """How rows become text."""
 
+    language: Literal["en", "zh"] = Field("en", description="of the words around the values")
+    history: int = Field(10, ge=1, description="newest products of a shopper's history that are written out")
     fields: Names = Field(("title", "brand", "category", "attributes", "description"), min_length=1)
     max_tokens: int = Field(128, ge=8, le=8192, description="of query and product together, special tokens included")
+
+
+Pooling = Literal["cls", "mean", "pair", "last"]
 
 
 class BackboneConfig(Section):
     """The language model under the heads."""
 
     name: str = Field("minilm-l6", description="minilm-l6, scratch, a Hugging Face id, or a local folder")
-    pooling: Literal["cls", "mean", "pair"] = Field(
-        "pair", description="how token states become features; `pair` compares the query's mean with the product's"
+    pooling: Pooling = Field(
+        "pair",
+        description="token states into features: `pair` compares the query's mean with the product's; "
+        "`last`: the last token, for decoders",
     )
     dropout: float = Field(0.1, ge=0, lt=1)
     vocab_size: int = Field(8192, ge=128, description="scratch: size of the trained tokenizer")
@@ -72,7 +81,7 @@ class BackboneConfig(Section):
     attention_heads: int = Field(4, ge=1, description="scratch")
 
 
-LossName = Literal["mse", "bce", "pairwise_logistic", "listnet"]
+LISTWISE_LOSSES = ("pairwise_logistic", "listnet", "listmle", "lambda_ndcg")
 
 
 class LossConfig(Section):
@@ -80,8 +89,13 @@ class LossConfig(Section):
 
     mse: float = Field(0.0, ge=0)
     bce: float = Field(1.0, ge=0)
+    focal: float = Field(0.0, ge=0)
     pairwise_logistic: float = Field(0.0, ge=0)
     listnet: float = Field(0.0, ge=0)
+    listmle: float = Field(0.0, ge=0)
+    lambda_ndcg: float = Field(0.0, ge=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="of bce: targets move this share of the way to 1/2")
+    focal_gamma: float = Field(2.0, ge=0, description="of focal: how much easy examples are played down")
 
     @model_validator(mode="after")
     def _some_loss(self) -> "LossConfig":
@@ -91,7 +105,37 @@ class LossConfig(Section):
 
     def weights(self) -> dict[str, float]:
         """The losses that count: name -> weight."""
-        return {name: weight for name, weight in self.model_dump().items() if weight > 0}
+        values = self.model_dump(exclude={"label_smoothing", "focal_gamma"})
+        return {name: weight for name, weight in values.items() if weight > 0}
+
+
+class TowerConfig(Section):
+    """Numbers and categories beside the text, through a small dense network."""
+
+    features: Names = Field((), description="columns or keys of the task's rows; absent: text alone")
+    hidden_size: int = Field(64, ge=1)
+
+
+AdapterMethod = Literal["none", "head", "lora", "rslora", "dora", "adalora", "ia3", "prefix", "houlsby"]
+
+
+class AdapterConfig(Section):
+    """Parameter-efficient tuning of the backbone; heads always train."""
+
+    method: AdapterMethod = Field("none", description="`none`: all weights train; `head`: the backbone is frozen")
+    rank: int = Field(8, ge=1, description="of lora, rslora, dora; adalora's mean rank at the end")
+    alpha: float = Field(16.0, gt=0, description="scale of the update; lora divides it by rank, rslora by its root")
+    dropout: float = Field(0.0, ge=0, lt=1, description="of lora and its kin")
+    bottleneck: int = Field(48, ge=1, description="houlsby: width of the bottleneck")
+    prefix_tokens: int = Field(16, ge=1, description="prefix: virtual tokens of every layer")
+    base: Literal["fp32", "nf4", "int8"] = Field("fp32", description="frozen weights by bitsandbytes (QLoRA)")
+    merge: bool = Field(True, description="fold it into the weights where the method can; else the bundle holds it")
+
+    @model_validator(mode="after")
+    def _quantized_base_is_frozen(self) -> "AdapterConfig":
+        if self.base != "fp32" and self.method == "none":
+            raise ValueError(f"base {self.base} cannot train: choose an adapter method")
+        return self
 
 
 class OptimizerConfig(Section):
@@ -118,9 +162,14 @@ class TrainConfig(Section):
     eval_batch_tokens: int = Field(4096, ge=128, description="padded tokens in one forward pass of validation")
     validations_per_epoch: int = Field(2, ge=1, description="each also writes a checkpoint")
     patience: int = Field(3, ge=1, description="stop after so many validations without a better one")
+    select_by: str | None = Field(
+        None, description="validation metric that chooses the best weights (`log_loss`: the lowest); absent: the task's"
+    )
     seed: int = Field(0, ge=0)
     zero_stage: int = Field(2, ge=0, le=3, description="DeepSpeed ZeRO")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "autocast", "bf16"] = Field(
+        "fp32", description="`autocast`: float32 weights, matrix products in bfloat16; `bf16`: bfloat16 weights too"
+    )
 
 
 class LaunchConfig(Section):
@@ -156,28 +205,69 @@ class SimulateConfig(Section):
     seed: int = Field(0, ge=0)
 
 
-class FinetuneConfig(Section):
-    """`planogram finetune`: train one task on a prepared shop and write a bundle."""
+HeadTask = Literal["relevance", "click", "purchase", "sentiment", "similarity", "preference"]
+
+
+class ClickConfig(Section):
+    """How click logs become training targets: shoppers look at the top of a page first, whatever stands there."""
+
+    debias: Literal["none", "ips", "position_feature"] = Field(
+        "none", description="`ips`: clicks over expected examination; `position_feature`: a learned bias per position"
+    )
+    propensities: Literal["em", "randomised"] = Field(
+        "em", description="of `ips`: by regression EM, or from the pages that were shuffled (rows with a propensity)"
+    )
+    clip: float = Field(0.05, gt=0, le=1, description="smallest examination that is believed")
+
+
+class CalibrationConfig(Section):
+    """How scores become probabilities, fitted on the validation split."""
+
+    method: Literal["none", "temperature", "isotonic"] = "none"
+
+
+class RunConfig(Section):
+    """What every training stage has."""
 
     name: str = Field("shop-ranker", description="of the bundle")
     run: str | None = Field(None, description="the same run again resumes it; absent: a new unique one")
-    task: Literal["relevance"] = "relevance"
     shop: str = Field(..., description="folder of a prepared shop")
     split: SplitConfig = SplitConfig()
     text: TextConfig = TextConfig()
     backbone: BackboneConfig = BackboneConfig()
-    loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
     launch: LaunchConfig = LaunchConfig()
     cluster: ClusterConfig = ClusterConfig()
     tracking: TrackingConfig = TrackingConfig()
 
+
+class FinetuneConfig(RunConfig):
+    """`planogram finetune`: train one task, or several on one backbone, on a prepared shop and write a bundle."""
+
+    task: HeadTask = Field("relevance", description="the first head, whose metric chooses the best weights")
+    auxiliary: dict[HeadTask, float] = Field(
+        default_factory=dict, description="further heads on the same backbone, with the weights of their losses"
+    )
+    weighting: Literal["fixed", "uncertainty"] = Field(
+        "fixed", description="of several tasks; `uncertainty`: learned (Kendall et al. 2018)"
+    )
+    adapter: AdapterConfig = AdapterConfig()
+    tower: TowerConfig = TowerConfig()
+    clicks: ClickConfig = ClickConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
+    loss: LossConfig = LossConfig()
+
+    @property
+    def tasks(self) -> tuple[HeadTask, ...]:
+        """Names of all heads, the main one first."""
+        return (self.task, *(name for name in self.auxiliary if name != self.task))
+
     @model_validator(mode="after")
     def _lists_to_compare(self) -> "FinetuneConfig":
-        if self.train.list_size == 1 and (self.loss.pairwise_logistic or self.loss.listnet):
+        if self.train.list_size == 1 and any(self.loss.weights().get(name) for name in LISTWISE_LOSSES):
             raise ValueError(
-                "pairwise_logistic and listnet compare products of one query: set train.list_size to 2 or more"
+                f"{', '.join(LISTWISE_LOSSES)} compare products of one query: set train.list_size to 2 or more"
             )
         return self
 
@@ -188,6 +278,7 @@ class EvaluateConfig(Section):
     bundle: str = Field(..., description="registry reference (name@alias, name:version) or the folder of a bundle")
     shop: str = Field(..., description="folder of a prepared shop")
     part: Literal["train", "valid", "test", "all"] = "test"
+    task: HeadTask | None = Field(None, description="what the first head is measured against; absent: its own task")
     split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
     k: int = Field(10, ge=1, description="cut of NDCG, MRR and recall")
     batch_tokens: int = Field(4096, ge=128)

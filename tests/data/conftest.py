@@ -47,13 +47,29 @@ def import_table(tmp_path: Path, source_folder: Path) -> Callable[..., Imported]
     return run
 
 
+@pytest.fixture
+def import_mapping(tmp_path: Path, source_folder: Path) -> Callable[[MappingConfig], dict[str, Imported]]:
+    """import_mapping(mapping): every table of a mapping from `source_folder`, by name."""
+
+    def run(mapping: MappingConfig) -> dict[str, Imported]:
+        imported = {}
+        for name in mapping.tables:
+            folder = tmp_path / f"table-{name}"
+            folder.mkdir()
+            imported[name] = _import(mapping, name, source_folder, folder, buckets=1)
+        return imported
+
+    return run
+
+
 def _import(mapping: MappingConfig, name: str, folder: Path, tmp_path: Path, buckets: int) -> Imported:
-    table, tally, quarantine, parts = TABLES[name], Tally(), [], []
+    table, tally, quarantine, count = TABLES[name], Tally(), [], 0
     spilled = tmp_path / "rows"
     spilled.mkdir(exist_ok=True)
     for index, source in enumerate(mapping.tables[name].sources):
         lookups, _ = load_lookups(source, str(folder))
-        parts = list(make_parts(source, find_files(source, str(folder)), index, len(parts)))
+        parts = list(make_parts(source, find_files(source, str(folder)), index, count))
+        count += len(parts)
         for part in parts:
             for frame in read_part(part, source, wanted_columns(table, source)):
                 result = validate(frame, table, source, lookups)

@@ -46,7 +46,7 @@ def test_shorthands():
         ({"fields": {**FIELDS, "brand": {"column": "a", "scale": 2.0}}}, "brand: scale does not fit a string"),
         ({"fields": {**FIELDS, "updated_at": {"column": "a", "timezone": "Mars"}}}, "'Mars' is not a time zone"),
         ({"encoding": "utf-9"}, "'utf-9' is not a text encoding"),
-        ({"format": "xlsx"}, "'csv', 'tsv', 'jsonl' or 'parquet'"),
+        ({"format": "xlsx"}, "'csv', 'tsv', 'json', 'jsonl' or 'parquet'"),
         ({"where": {"a": {"one_of": ["x"], "matches": "y"}}}, "give either one_of or matches"),
         ({"fields": {**FIELDS, "stock": {"constant": 5}}}, "valid string"),
     ],
@@ -63,8 +63,35 @@ def test_unknown_table():
         )
 
 
+HISTORY = {"history_id": "id", "product_id": "next", "history": {"column": "items", "split": " "}}
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"history": {"column": "items", "split": "("}}, "not a valid regular expression"),
+        ({"history": {"column": "items", "split": " *"}}, r"' \*' matches the empty text: give what stands between"),
+        ({"history": {"column": "items", "split": " ", "item": 0}}, "history: item does not fit a list"),
+        ({"history": {"column": "items", "match": {"a": "b"}}}, "history: match does not fit a list"),
+        ({"history": {"column": "items", "map": {"a": "b"}}}, "history: map does not fit a list"),
+        ({"history": {"hash": ["items"]}}, "history: hash does not fit a list"),
+        ({"history": {"entries": {"a": "b"}}}, "history: entries does not fit a list"),
+        ({"history": {"column": "items", "slice": [1]}}, "history.*slice.*"),
+        ({"product_id": {"column": "items", "split": " "}}, "product_id: split makes a list.*give item, too"),
+        ({"product_id": {"column": "items", "slice": [0, 1]}}, "product_id: slice does not fit a string"),
+        ({"product_id": {"column": "items", "item": 0}}, "item takes one element of what split gives"),
+        ({"product_id": {"column": "items", "split": " ", "item": 0, "slice": [0, 1]}}, "give item or slice, not both"),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_named(field, message):
+    tables = {"histories": {"sources": [{"files": "*.csv", "fields": {**HISTORY, **field}}]}}
+    with pytest.raises(ConfigError, match=message):
+        config.parse(MappingConfig, {"name": "m", "tables": tables}, "m.yaml")
+
+
 def test_template_parts():
     assert template_parts("{{x}}-{a b}.{c.d}") == [("{", None), ("x}", None), ("-", "a b"), (".", "c.d")]
+    assert template_parts("{user_id:token}/{n}") == [("", "user_id:token"), ("/", "n")]
 
 
 def test_a_mapping_is_read_from_yaml(tmp_path):

@@ -8,11 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from planogram import finetune as module
 from planogram import storage
 from planogram.data.sampler import list_batches
 from planogram.errors import ConfigError, TrainingError
 from planogram.registry.bundle import WEIGHTS, open_bundle
+from planogram.tasks import scoring as module
+from planogram.train import run as run_module
 
 
 def curve(run: dict) -> list[dict]:
@@ -43,13 +44,13 @@ def test_validations_are_spread_over_the_epochs(whole):
 
 def test_each_epoch_has_an_order_of_its_own_and_sees_every_example_once(finetune, monkeypatch):
     seen: list[np.ndarray] = []
-    loss = module.RelevanceTask.loss
+    loss = module.ScoringTask.loss
 
     def record(self, engine, positions):
         seen.append(positions)
         return loss(self, engine, positions)
 
-    monkeypatch.setattr(module.RelevanceTask, "loss", record)
+    monkeypatch.setattr(module.ScoringTask, "loss", record)
     made = finetune("orders")
     per_epoch = made["steps"] // 3
     epochs = [np.concatenate(seen[start : start + per_epoch]) for start in range(0, len(seen), per_epoch)]
@@ -64,7 +65,7 @@ def test_the_bundle_holds_the_best_weights_and_says_where_it_comes_from(whole, c
     folder, manifest = open_bundle(whole["bundle"])
     best = load_file(Path(whole["run_dir"], "best", f"step-{whole['best_step']:08d}", WEIGHTS))
     for name, tensor in load_file(folder / WEIGHTS).items():
-        assert torch.equal(tensor, best[name]), name
+        assert torch.equal(tensor, best[f"scorer.{name}"]), name
     (head,) = manifest.heads
     assert (head.low, head.high, head.grades) == (0.0, 3.0, (0.0, 1.0, 2.0, 3.0))
     assert len(head.cutoffs) == 3
@@ -115,7 +116,7 @@ def test_a_run_that_has_ended_is_not_run_again(finetune, whole, monkeypatch):
     def forbidden(*_: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(module, "train", forbidden)
+    monkeypatch.setattr(run_module, "train", forbidden)
     again = finetune("whole")
     assert again["result"] == whole["result"]
     assert again["bundle"] == whole["bundle"]
@@ -148,7 +149,7 @@ def test_max_steps_ends_the_run_and_its_schedule(finetune):
 
 def test_early_stopping_ends_the_run_and_keeps_the_best(finetune, monkeypatch):
     metrics = itertools.chain([0.5, 0.7, 0.6, 0.7], itertools.repeat(0.1))
-    monkeypatch.setattr(module.RelevanceTask, "validate", lambda self, logits: {"ndcg@10": next(metrics)})
+    monkeypatch.setattr(module.ScoringTask, "validate", lambda self, logits: {"ndcg@10": next(metrics)})
     made = finetune("early", "train.patience=2", "train.epochs=20")
     history = made["result"]["history"]
     assert made["stopped_early"]
@@ -160,8 +161,8 @@ def test_early_stopping_ends_the_run_and_keeps_the_best(finetune, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_a_reason(finetune, monkeypatch):
-    loss = module.RelevanceTask.loss
-    monkeypatch.setattr(module.RelevanceTask, "loss", lambda *args: loss(*args) * float("nan"))
+    loss = module.ScoringTask.loss
+    monkeypatch.setattr(module.ScoringTask, "loss", lambda *args: loss(*args) * float("nan"))
     with pytest.raises(TrainingError, match="the loss is nan") as error:
         finetune("diverged")
     assert "learning_rate" in error.value.remedy
@@ -171,12 +172,12 @@ def test_batches_of_the_task_are_those_of_the_sampler(configure, in_home, finetu
     from planogram.train.context import local_context
 
     config = configure("whole")
-    task = module.RelevanceTask(config, local_context(whole["run_dir"]))
+    task = module.ScoringTask(config, local_context(whole["run_dir"]), Path(whole["run_dir"], "initial"))
     lengths = np.asarray(task.training_tokens.lengths)
     expected = list_batches(task.training.groups, lengths, 1, 8, 1, np.random.default_rng([0, 2]))
     for batch, other in zip(task.micro_batches(2), expected, strict=True):
         assert np.array_equal(batch, other)
     # The three parts share no query.
-    parts = [module._examples(config, part) for part in ("train", "valid", "test")]
+    parts = [module.load("relevance", module.source(config, part)) for part in ("train", "valid", "test")]
     queries = [{query for query, _ in part.pairs} for part in parts]
     assert sum(map(len, queries)) == len(set.union(*queries)) == 12

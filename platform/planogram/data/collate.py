@@ -10,11 +10,12 @@ from planogram.data.tokenizer import Tokens
 
 
 class Batch(NamedTuple):
-    """Padded arrays, each (batch, tokens) int64."""
+    """Padded arrays, each (batch, tokens) int64, and (batch, columns) float32 features where the model takes them."""
 
     input_ids: npt.NDArray[np.int64]
     attention_mask: npt.NDArray[np.int64]
     token_type_ids: npt.NDArray[np.int64]
+    features: npt.NDArray[np.float32] | None = None
 
 
 def collate(tokens: Tokens, pad_id: int = 0) -> Batch:
@@ -31,7 +32,7 @@ def collate(tokens: Tokens, pad_id: int = 0) -> Batch:
     token_type_ids = np.zeros(shape, dtype=np.int64)
     input_ids[mask] = np.concatenate([np.asarray(ids, dtype=np.int64) for ids in tokens.input_ids])
     token_type_ids[mask] = np.concatenate([np.asarray(ids, dtype=np.int64) for ids in tokens.token_type_ids])
-    return Batch(input_ids, mask.astype(np.int64), token_type_ids)
+    return Batch(input_ids, mask.astype(np.int64), token_type_ids, tokens.features)
 
 
 def token_batches(lengths: Sequence[int], budget: int) -> list[npt.NDArray[np.int64]]:

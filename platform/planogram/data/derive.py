@@ -18,6 +18,8 @@ TEXT = pa.large_string()
 # Stands for a missing value under `hash`; the unit separator, which text does not hold, stands between values.
 _MISSING, _SEPARATOR = "\x00", "\x1f"
 Mask = npt.NDArray[np.bool_]
+# More than any list holds.
+_LONGEST = 2**31
 
 
 class Columns:
@@ -86,6 +88,8 @@ def derive(field: FieldConfig, columns: Columns) -> tuple[Any, Mask]:
     if field.replace:
         values = pc.utf8_trim_whitespace(values)
         values = pc.if_else(pc.equal(values, ""), pa.scalar(None, TEXT), values)
+    if field.item is not None:
+        values = _item(split_texts(values, field.split or ""), field.item)
     unknown = np.zeros(len(columns), dtype=bool)
     if field.match or field.map:
         given = as_mask(pc.is_valid(values))
@@ -94,6 +98,53 @@ def derive(field: FieldConfig, columns: Columns) -> tuple[Any, Mask]:
     if field.default is not None:
         return pc.fill_null(values, field.default), np.zeros_like(unknown)
     return values, unknown
+
+
+def split_texts(texts: Any, separator: str) -> Any:
+    """Lists of what stands between the matches of a regular expression; the empty text is the empty list.
+
+    Args:
+        texts: Arrow array of large_string.
+        separator: does not match the empty text.
+
+    Returns:
+        Arrow array of list<large_string>, null where the text is.
+    """
+    lists = pc.split_pattern_regex(texts, separator)
+    return pc.if_else(pc.equal(texts, ""), pa.scalar([], lists.type), lists)
+
+
+def slice_lists(lists: Any, first: int | None, end: int | None) -> Any:
+    """The elements [first:end] of each list, as Python slices; Arrow's own kernel does not count from the end."""
+    lengths = _lengths(lists)
+    starts = _clipped(0 if first is None else first, lengths)
+    counts = np.maximum(0, _clipped(_LONGEST if end is None else end, lengths) - starts)
+    offsets = np.append(0, np.cumsum(counts))
+    taken = np.repeat(_offsets(lists) + starts - offsets[:-1], counts) + np.arange(offsets[-1])
+    values = pc.take(lists.values, pa.array(taken))
+    nulls = pa.array(~as_mask(pc.is_valid(lists)))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=nulls)
+
+
+def _item(lists: Any, index: int) -> Any:
+    lengths = _lengths(lists)
+    place = index if index >= 0 else lengths + index
+    there = (place >= 0) & (place < lengths)
+    items = pc.take(lists.values, pa.array(_offsets(lists) + place, mask=~there))
+    items = pc.utf8_trim_whitespace(items)
+    return pc.if_else(pc.equal(items, ""), pa.scalar(None, TEXT), items)
+
+
+def _lengths(lists: Any) -> npt.NDArray[np.int64]:
+    return np.asarray(pc.fill_null(pc.list_value_length(lists), 0), dtype=np.int64)
+
+
+def _offsets(lists: Any) -> npt.NDArray[np.int64]:
+    return np.asarray(lists.offsets, dtype=np.int64)[:-1]
+
+
+def _clipped(place: int, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.clip(place if place >= 0 else lengths + place, 0, lengths)
 
 
 def _base(field: FieldConfig, columns: Columns) -> Any:

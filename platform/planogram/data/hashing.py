@@ -40,6 +40,8 @@ def mix(values: Hashes) -> Hashes:
 def _hash_column(column: Any, seed: int) -> Hashes:
     if pa.types.is_map(column.type):
         column = pa.array([None if v is None else json.dumps(sorted(v)) for v in column.to_pylist()], pa.string())
+    if pa.types.is_list(column.type):
+        column = pa.array([None if v is None else json.dumps(v) for v in column.to_pylist()], pa.string())
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return _hash_texts(pc.fill_null(column, _MISSING), seed)
     valid = np.asarray(pc.is_valid(column).to_numpy(zero_copy_only=False), dtype=bool)

@@ -15,9 +15,13 @@ from planogram.data.schema import TABLES, Column, Table
 # A column's name that stands for the place of a row, for data without an identifier of its own.
 FILE_COLUMN = "_file"
 LINE_COLUMN = "_line"
+# The columns of a row in a JSON document: its key, and its value where that is no object.
+KEY_COLUMN = "_key"
+VALUE_COLUMN = "_value"
 
 _NUMBER_OPTIONS = ("scale", "offset")
 _TIME_OPTIONS = ("format", "timezone")
+_LIST_OPTIONS = ("split", "slice")
 
 
 def _listed(value: Any) -> Any:
@@ -43,17 +47,30 @@ def check_pattern(pattern: str, replacement: str | None = None) -> None:
         raise ValueError(f"{pattern!r} is not a valid regular expression in RE2 syntax: {error}") from None
 
 
-def template_parts(template: str) -> list[tuple[str, str | None]]:
-    """Split a template into (text before, column or None) pairs.
+def check_separator(pattern: str) -> None:
+    """Check a regular expression that stands between the elements of a list.
 
     Raises:
-        ValueError: braces do not match, or a placeholder is empty or carries a format.
+        ValueError: it is not valid, or it matches the empty text and so stands everywhere.
+    """
+    check_pattern(pattern)
+    if pc.match_substring_regex(pa.array([""]), pattern)[0].as_py():
+        raise ValueError(
+            f"split {pattern!r} matches the empty text: give what stands between two elements, such as ' '"
+        )
+
+
+def template_parts(template: str) -> list[tuple[str, str | None]]:
+    """Split a template into (text before, column or None) pairs. A column's name may hold colons.
+
+    Raises:
+        ValueError: braces do not match, or a placeholder is empty or carries a conversion.
     """
     parts = []
     for text, name, spec, conversion in string.Formatter().parse(template):
-        if name == "" or spec or conversion:
+        if name == "" or conversion:
             raise ValueError(f"template {template!r}: a placeholder is one column's name in braces")
-        parts.append((text, name))
+        parts.append((text, f"{name}:{spec}" if spec else name))
     return parts
 
 
@@ -90,7 +107,8 @@ class Condition(Section):
 class FieldConfig(Section):
     """Where a field's value comes from; a bare text is short for `column`.
 
-    In this order: the base, `replace`, `match` or `map`, `default`, then the number or time is parsed.
+    In this order: the base, `replace`, `split` with `item`, `match` or `map`, `default`, then the number, time or list
+    is parsed.
     """
 
     column: str | None = None
@@ -100,6 +118,11 @@ class FieldConfig(Section):
     entries: dict[str, str] | None = Field(None, description="for maps: name -> column")
     replace: dict[str, str] = Field(
         {}, description="regular expression -> replacement, \\1 is a group; one after another"
+    )
+    split: str | None = Field(None, description="lists, `item`: regular expression that stands between the elements")
+    item: int | None = Field(None, description="one element of what `split` gives: 0 is the first, -1 the last")
+    slice: tuple[int | None, int | None] | None = Field(
+        None, strict=False, description="lists: [first, end] as in Python: [1, -1] leaves out the first and the last"
     )
     match: dict[str, str] = Field({}, description="regular expression -> value; the first that matches wins")
     map: dict[str, str] = Field({}, description="value -> value")
@@ -139,6 +162,12 @@ class FieldConfig(Section):
             check_pattern(pattern)
         if self.template is not None:
             template_parts(self.template)
+        if self.split is not None:
+            check_separator(self.split)
+        if self.item is not None and self.split is None:
+            raise ValueError("item takes one element of what split gives: give split, too")
+        if self.item is not None and self.slice is not None:
+            raise ValueError("give item or slice, not both")
         return self
 
     def columns(self) -> list[str]:
@@ -153,7 +182,7 @@ class FilesConfig(Section):
     """Files of one kind."""
 
     files: OneOrMore = Field(..., min_length=1, description="globs below the folder that is imported")
-    format: Literal["csv", "tsv", "jsonl", "parquet"] = "csv"
+    format: Literal["csv", "tsv", "json", "jsonl", "parquet"] = "csv"
     member: str = Field("*", description="glob: which members of zip and tar archives")
     encoding: str = Field("utf-8", description="any that Python knows")
     csv: CsvOptions = CsvOptions()
@@ -252,7 +281,19 @@ def _source_problems(schema: Table, source: SourceConfig) -> list[str]:
 
 
 def _field_problems(column: Column, field: FieldConfig) -> list[str]:
-    allowed = {"float": _NUMBER_OPTIONS, "int": _NUMBER_OPTIONS, "timestamp": _TIME_OPTIONS, "map": ("entries",)}
-    options = ("entries", *_NUMBER_OPTIONS, *_TIME_OPTIONS)
-    wrong = [o for o in options if getattr(field, o) is not None and o not in allowed.get(column.kind, ())]
-    return [f"{column.name}: {option} does not fit a {column.kind}" for option in wrong]
+    allowed = {
+        "float": _NUMBER_OPTIONS,
+        "int": _NUMBER_OPTIONS,
+        "timestamp": _TIME_OPTIONS,
+        "list": _LIST_OPTIONS,
+        "map": ("entries",),
+    }.get(column.kind, ())
+    options = ("entries", *_NUMBER_OPTIONS, *_TIME_OPTIONS, "slice")
+    wrong = [option for option in options if getattr(field, option) is not None and option not in allowed]
+    if column.kind == "list":
+        wrong += [o for o in ("item", "hash") if getattr(field, o) is not None]
+        wrong += [o for o in ("match", "map") if getattr(field, o)]
+    problems = [f"{column.name}: {option} does not fit a {column.kind}" for option in wrong]
+    if column.kind != "list" and field.split is not None and field.item is None:
+        problems.append(f"{column.name}: split makes a list, which does not fit a {column.kind}: give item, too")
+    return problems

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from planogram.data.derive import as_mask
+from planogram.data.derive import Mask, as_mask
 from planogram.data.hashing import Hashes, hash_rows
+from planogram.data.parse import rows_with
 from planogram.data.tally import Tally
 
 PRICE_BINS_PER_DECADE = 20
@@ -31,7 +32,7 @@ def measure(batch: Any, tally: Tally, products: Hashes | None) -> None:
     if "price" in names:
         _prices(batch.column("price"), tally)
     if products is not None and "product_id" in names:
-        _references(batch.column("product_id"), tally, products)
+        _references(batch, tally, products)
 
 
 def product_hashes(ids: Any) -> Hashes:
@@ -67,14 +68,25 @@ def _prices(prices: Any, tally: Tally) -> None:
     tally.prices.update({int(n): int(c) for n, c in zip(*np.unique(bins, return_counts=True), strict=True)})
 
 
-def _references(ids: Any, tally: Tally, products: Hashes) -> None:
+def _references(batch: Any, tally: Tally, products: Hashes) -> None:
+    ids = batch.column("product_id")
+    strange = _unknown(ids, products)
+    rows, examples = strange, [ids.filter(pa.array(strange))]
+    if "history" in batch.schema.names:
+        histories = batch.column("history")
+        elements = pc.list_flatten(histories)
+        strange = _unknown(elements, products)
+        rows = rows | rows_with(histories, strange)
+        examples.append(elements.filter(pa.array(strange)))
+    tally.unknown_products += int(rows.sum())
+    names = {name for array in examples for name in array.unique().to_pylist()}
+    tally.unknown_examples = sorted({*tally.unknown_examples, *names})[:5]
+
+
+def _unknown(ids: Any, products: Hashes) -> Mask:
     hashes = product_hashes(ids)
     found = np.searchsorted(products, hashes)
     known = np.zeros(len(hashes), dtype=bool)
     inside = found < len(products)
     known[inside] = products[found[inside]] == hashes[inside]
-    unknown = ~known & as_mask(pc.is_valid(ids))
-    tally.unknown_products += int(unknown.sum())
-    if unknown.any():
-        examples = ids.filter(pa.array(unknown)).unique().to_pylist()
-        tally.unknown_examples = sorted({*tally.unknown_examples, *examples})[:5]
+    return ~known & as_mask(pc.is_valid(ids))

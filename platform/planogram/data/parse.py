@@ -1,14 +1,14 @@
 """Text into the types of the tables. What does not parse becomes null and is marked, with a reason."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from planogram.data.derive import TEXT, Mask, as_mask
+from planogram.data.derive import TEXT, Mask, as_mask, slice_lists, split_texts
 from planogram.data.mapping import FieldConfig
 from planogram.data.schema import ARROW_TYPES, Column
 
@@ -27,7 +27,7 @@ def parse(texts: Any, column: Column, field: FieldConfig) -> Parsed:
     Args:
         texts: Arrow array of text.
         column: gives the type.
-        field: gives scale and offset, time format and zone.
+        field: gives scale and offset, time format and zone, split and slice.
 
     Returns:
         Array of the column's Arrow type, mask of the values that do not parse, and what is wrong with those.
@@ -38,6 +38,8 @@ def parse(texts: Any, column: Column, field: FieldConfig) -> Parsed:
         return _timestamps(texts, field)
     if column.kind == "map":
         return _maps(texts)
+    if column.kind == "list":
+        return _lists(texts, field)
     return _numbers(texts, field, whole=column.kind == "int")
 
 
@@ -82,6 +84,46 @@ def _parse_times(texts: Any, style: str, zone: str) -> "pd.Series[Any]":
         return local
     with_offset = as_mask(pc.match_substring_regex(texts, _WITH_OFFSET))
     return times.where(with_offset, local)
+
+
+def _lists(texts: Any, field: FieldConfig) -> Parsed:
+    if field.split is None:
+        lists, bad = _json_lists(texts)
+        reason = "not a JSON array of texts or numbers, none of them empty"
+    else:
+        lists = split_texts(texts, field.split)
+        trimmed = pc.utf8_trim_whitespace(lists.values)
+        bad = rows_with(lists, as_mask(pc.equal(trimmed, "")))
+        lists = pa.ListArray.from_arrays(lists.offsets, trimmed, mask=pc.is_null(lists))
+        reason = f"an empty element between two {field.split!r}"
+    if field.slice is not None:
+        lists = slice_lists(lists, *field.slice)
+    return pc.cast(pc.if_else(pa.array(~bad), lists, pa.scalar(None, lists.type)), ARROW_TYPES["list"]), bad, reason
+
+
+def rows_with(lists: Any, elements: Mask) -> Mask:
+    """The rows of an Arrow list array of which at least one element is marked."""
+    rows = np.zeros(len(lists), dtype=bool)
+    rows[np.asarray(pc.list_parent_indices(lists))[elements]] = True
+    return rows
+
+
+def _json_lists(texts: Any) -> tuple[Any, Mask]:
+    values = [_read_list(text) for text in texts.to_pylist()]
+    bad = np.array([value is False for value in values], dtype=bool)
+    return pa.array([None if value is False else value for value in values], pa.list_(TEXT)), bad
+
+
+def _read_list(text: str | None) -> list[str] | Literal[False] | None:
+    """The elements as they are written, the empty text being the empty list; False where it is no array of texts."""
+    if text is None or not text:
+        return None if text is None else []
+    try:
+        value = json.loads(text, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return False
+    good = isinstance(value, list) and all(isinstance(element, str) and element.strip() for element in value)
+    return [element.strip() for element in value] if good else False
 
 
 def _maps(texts: Any) -> Parsed:

@@ -1,4 +1,4 @@
-"""Source files into frames: CSV, TSV, JSON lines and Parquet.
+"""Source files into frames: CSV, TSV, JSON documents, JSON lines and Parquet.
 
 What is wrong with a file travels as a row too: nothing raises across a cluster, and nothing is lost.
 """
@@ -15,10 +15,14 @@ from planogram import storage
 from planogram.data.delimited import BrokenRecord, Record, dialect, read_delimited
 from planogram.data.frames import FRAME_ROWS, FrameWriter, Kind, Part, Wanted, events_frame, records_frame
 from planogram.data.lines import BrokenLine, decode_lines
-from planogram.data.mapping import FilesConfig
+from planogram.data.mapping import KEY_COLUMN, VALUE_COLUMN, FilesConfig
 from planogram.data.streams import DamagedError, Member, open_members
 
 MAX_COLUMNS = 2000
+# A JSON document is parsed as a whole; what is larger has to be JSON lines.
+MAX_DOCUMENT_BYTES = 256 << 20
+# Numbers stay as they are written.
+_AS_WRITTEN: dict[str, Any] = {"parse_int": str, "parse_float": str, "parse_constant": str}
 
 
 def read_part(part: Part, files: FilesConfig, wanted: Wanted) -> Iterator[pd.DataFrame]:
@@ -39,6 +43,8 @@ def read_part(part: Part, files: FilesConfig, wanted: Wanted) -> Iterator[pd.Dat
             name = f"{part.shown}!{member.name}" if member.name else part.shown
             if files.format == "jsonl":
                 yield from _read_json_lines(part, member, files, name, wanted)
+            elif files.format == "json":
+                yield from _read_json(part, member, files, name, wanted)
             else:
                 yield from _read_csv(part, member, files, name, wanted)
     except DamagedError as damage:
@@ -116,32 +122,82 @@ def _read_json_lines(
             kind = Kind.DAMAGE if line.damaged else Kind.BROKEN
             frames.add_broken(number, kind, line.reason, line.text)
         elif not line.isspace():
-            row = _json_row(line, frames.columns, paths)
-            if isinstance(row, str):
-                frames.add_broken(number, Kind.BROKEN, row, line)
+            try:
+                record = json.loads(line, **_AS_WRITTEN)
+            except (ValueError, RecursionError) as error:
+                frames.add_broken(number, Kind.BROKEN, f"not valid JSON: {error}", line)
             else:
-                if len(row) != frames.width:
-                    yield from frames.flush()
-                frames.add(number, row, len(line))
+                yield from _add_object(frames, number, record, paths, line)
         if frames.full:
             yield from frames.flush()
     yield from frames.close()
 
 
-def _json_row(line: str, columns: list[str], paths: Sequence[str]) -> list[str | None] | str:
-    """The values of `columns`, which grows with new keys; or what is wrong with the line."""
+def _read_json(part: Part, member: Member, files: FilesConfig, name: str, wanted: Wanted) -> Iterator[pd.DataFrame]:
+    frames = FrameWriter(part.number, name, [])
+    paths = [column for column in wanted.columns if "." in column]
     try:
-        # Numbers stay as they are written.
-        record = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
-        if not isinstance(record, dict):
-            return f"a JSON {type(record).__name__} where an object is expected"
+        rows = _document_rows(member, files.encoding)
+    except DamagedError as damage:
+        frames.add_broken(1, Kind.DAMAGE, f"damaged file: {damage.given}", "")
+        rows = []
+    except (ValueError, RecursionError) as error:
+        frames.add_broken(1, Kind.DAMAGE, f"not a JSON document: {error}", "")
+        rows = []
+    for number, row in enumerate(rows, 1):
+        yield from _add_object(frames, number, row, paths, f"row {number:,} of the document")
+        if frames.full:
+            yield from frames.flush()
+    yield from frames.close()
+
+
+def _document_rows(member: Member, encoding: str) -> list[Any]:
+    """The rows of a document: the elements of its array, or the values of its object with their keys."""
+    content = bytearray()
+    for chunk in member.chunks:
+        content += chunk
+        if len(content) > MAX_DOCUMENT_BYTES:
+            raise ValueError(f"more than {MAX_DOCUMENT_BYTES:,} bytes; larger data is read as JSON lines")
+    # The last object to be closed is the outermost one. Its pairs are needed, as a dict drops repeated keys.
+    outermost: list[tuple[str, Any]] = []
+
+    def remember(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        outermost[:] = pairs
+        return dict(pairs)
+
+    text = content.decode(encoding).removeprefix("\ufeff")
+    document = json.loads(text, object_pairs_hook=remember, **_AS_WRITTEN)
+    if isinstance(document, list):
+        return document
+    if isinstance(document, dict):
+        return [{KEY_COLUMN: k} | (v if isinstance(v, dict) else {VALUE_COLUMN: v}) for k, v in outermost]
+    raise ValueError(f"a JSON {type(document).__name__} where an array or an object is expected")
+
+
+def _add_object(
+    frames: FrameWriter, number: int, record: Any, paths: Sequence[str], shown: str
+) -> Iterator[pd.DataFrame]:
+    row = _json_row(record, frames.columns, paths)
+    if isinstance(row, str):
+        frames.add_broken(number, Kind.BROKEN, row, shown)
+        return
+    if len(row) != frames.width:
+        yield from frames.flush()
+    frames.add(number, row, sum(len(text) for text in row if text))
+
+
+def _json_row(record: Any, columns: list[str], paths: Sequence[str]) -> list[str | None] | str:
+    """The values of `columns`, which grows with new keys; or what is wrong with the record."""
+    if not isinstance(record, dict):
+        return f"a JSON {type(record).__name__} where an object is expected"
+    try:
         nested = {path: _at(record, path) for path in paths if path not in record}
         texts = {key: _json_text(value) for key, value in (record | nested).items()}
         "".join(text for text in texts.values() if text).encode()
     except UnicodeEncodeError:
         return "half of a surrogate pair in JSON text"
-    except (ValueError, RecursionError) as error:
-        return f"not valid JSON: {error}"
+    except RecursionError:
+        return "JSON that is nested too deeply"
     if any("\0" in text for text in texts.values() if text):
         return "a NUL character"
     if len(columns) + len(texts.keys() - set(columns)) > MAX_COLUMNS:

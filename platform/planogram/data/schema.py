@@ -11,13 +11,14 @@ import pyarrow as pa
 
 SHOP_MANIFEST = "shop.json"
 
-Kind = Literal["string", "float", "int", "timestamp", "map"]
+Kind = Literal["string", "float", "int", "timestamp", "list", "map"]
 
 ARROW_TYPES: dict[Kind, pa.DataType] = {
     "string": pa.string(),
     "float": pa.float64(),
     "int": pa.int64(),
     "timestamp": pa.timestamp("us", tz="UTC"),
+    "list": pa.list_(pa.string()),
     "map": pa.map_(pa.string(), pa.string()),
 }
 
@@ -29,7 +30,7 @@ class Column:
     Attributes:
         minimum: smallest allowed value, itself allowed.
         above: largest value that is not allowed.
-        choices: the allowed values; empty: all.
+        choices: the allowed values, of a list the allowed elements; empty: all.
     """
 
     name: str
@@ -162,4 +163,36 @@ DEMAND = Table(
     ),
 )
 
-TABLES: dict[str, Table] = {t.name: t for t in (PRODUCTS, JUDGMENTS, INTERACTIONS, REVIEWS, PAIRS, DEMAND)}
+# What a shopper had, the oldest first, and the product that came next. History ids name the rows, not the shoppers.
+HISTORIES = Table(
+    "histories",
+    (
+        Column("history_id", required=True),
+        Column("product_id", required=True),
+        Column("history", "list", required=True),
+        # Parallel to `history`: whether each of its products was liked.
+        Column("history_labels", "list", choices=("0", "1")),
+        # Whether the next product was liked; without a value it was taken.
+        Column("label", "float", minimum=0, maximum=1),
+        Column("user_id"),
+        Column("timestamp", "timestamp"),
+        _SPLIT,
+    ),
+    key=("history_id",),
+)
+
+SESSIONS = Table(
+    "sessions",
+    (
+        Column("session_id", required=True),
+        Column("purchased", "int", required=True, minimum=0, maximum=1),
+        Column("features", "map"),
+        Column("timestamp", "timestamp"),
+        Column("user_id"),
+        _SPLIT,
+    ),
+    key=("session_id",),
+)
+
+_ALL = (PRODUCTS, JUDGMENTS, INTERACTIONS, REVIEWS, PAIRS, DEMAND, HISTORIES, SESSIONS)
+TABLES: dict[str, Table] = {table.name: table for table in _ALL}

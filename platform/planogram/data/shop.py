@@ -35,6 +35,12 @@ def open_shop(shop: str, *, verify: bool = True) -> dict[str, Any]:
     return manifest
 
 
+def has_table(shop: str, table: str) -> bool:
+    """Whether the shop has any row of a table."""
+    manifest = _read_manifest(shop)
+    return any(name.startswith(f"{table}/") and name.endswith(".parquet") for name in manifest["files"])
+
+
 def read_table(shop: str, table: str, columns: list[str] | None = None, *, verify: bool = False) -> pd.DataFrame:
     """A table of a prepared shop, in the order in which it was written.
 

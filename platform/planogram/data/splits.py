@@ -10,7 +10,13 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 from planogram.config import SplitConfig
 from planogram.errors import DataError
 
-GROUP_COLUMNS = {"query": "query", "user": "user_id", "product": "product_id"}
+GROUP_COLUMNS = {
+    "query": "query",
+    "user": "user_id",
+    "product": "product_id",
+    "session": "session_id",
+    "text": "text",
+}
 Parts = npt.NDArray[np.str_]
 
 
@@ -39,6 +45,24 @@ def assign(frame: pd.DataFrame, config: SplitConfig) -> Parts:
     if config.by == "time":
         return _by_time(frame[column], config)
     return _by_group(frame[column].to_numpy(dtype=str), config)
+
+
+def take(frame: pd.DataFrame, config: SplitConfig, part: str, what: str) -> pd.DataFrame:
+    """The rows of one part, or all of them.
+
+    Args:
+        frame: has the column that the split goes by.
+        config: the rule.
+        part: train, valid, test, or all.
+        what: one row, in the words of the error.
+
+    Raises:
+        DataError: no row is left.
+    """
+    chosen = frame if part == "all" or frame.empty else frame[assign(frame, config) == part]
+    if chosen.empty:
+        raise DataError(f"no {what} in part {part!r}", remedy=f"check the shop's {what}s and the split")
+    return chosen.reset_index(drop=True)
 
 
 def _by_time(timestamps: "pd.Series[Any]", config: SplitConfig) -> Parts:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from planogram.errors import IntegrityError
@@ -23,11 +25,13 @@ class Tokens:
         input_ids: one list per pair, at most `max_tokens` long.
         token_type_ids: 0 for the first text, 1 for the second; the same lengths.
         truncated: whether a pair was cut.
+        features: (pairs, columns) float32 that the model takes beside the text; None: it takes none.
     """
 
     input_ids: list[list[int]]
     token_type_ids: list[list[int]]
     truncated: list[bool]
+    features: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -44,6 +48,7 @@ class Tokens:
             [self.input_ids[i] for i in chosen],
             [self.token_type_ids[i] for i in chosen],
             [self.truncated[i] for i in chosen],
+            None if self.features is None else self.features[chosen],
         )
 
 
@@ -71,8 +76,8 @@ class PairTokenizer:
         return cls(load_tokenizer(folder), max_tokens)
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> Tokens:
-        """Encode pairs; what is cut is said in `Tokens.truncated`."""
-        encodings = self.tokenizer.encode_batch(list(pairs))
+        """Encode pairs, or single texts where the second one is empty; what is cut is said in `Tokens.truncated`."""
+        encodings = self.tokenizer.encode_batch([pair if pair[1] else pair[0] for pair in pairs])
         return Tokens(
             [encoding.ids for encoding in encodings],
             [encoding.type_ids for encoding in encodings],

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from planogram.data.derive import Columns, Mask, as_arrow, as_mask, derive, selected
 from planogram.data.frames import COLUMN_PREFIX, Kind
 from planogram.data.mapping import SourceConfig
-from planogram.data.parse import parse
-from planogram.data.schema import ARROW_TYPES, DEMAND, INTERACTIONS, Column, Table
+from planogram.data.parse import parse, rows_with
+from planogram.data.schema import ARROW_TYPES, DEMAND, HISTORIES, INTERACTIONS, Column, Table
 from planogram.data.tally import Tally
 
 Problem = tuple[Mask, str]
@@ -117,11 +117,16 @@ def _rules(array: Any, column: Column, already: Mask) -> list[Problem]:
     if column.above is not None:
         problems.append((as_mask(pc.less_equal(array, column.above)), f"{column.name}: not above {column.above:g}"))
     if column.choices:
-        known = as_mask(pc.is_in(array, pa.array(column.choices)))
-        problems.append(
-            (as_mask(pc.is_valid(array)) & ~known, f"{column.name}: not one of {', '.join(column.choices)}")
-        )
+        problems.append((_strange(array, column), f"{column.name}: not one of {', '.join(column.choices)}"))
     return problems
+
+
+def _strange(array: Any, column: Column) -> Mask:
+    """Where a value, or an element of a list, is none of the column's choices."""
+    is_list = column.kind == "list"
+    values = pc.list_flatten(array) if is_list else array
+    strange = as_mask(pc.is_valid(values)) & ~as_mask(pc.is_in(values, pa.array(column.choices)))
+    return rows_with(array, strange) if is_list else strange
 
 
 def _cross_rules(table: Table, arrays: dict[str, Any]) -> list[Problem]:
@@ -143,6 +148,9 @@ def _cross_rules(table: Table, arrays: dict[str, Any]) -> list[Problem]:
             (~units & ~chosen, "units or chosen: one of them is required"),
             (chosen & ~in_set, "choice_set: required where chosen is given"),
         ]
+    if table.name == HISTORIES.name:
+        lengths = [pc.list_value_length(arrays[name]) for name in ("history", "history_labels")]
+        return [(as_mask(pc.not_equal(*lengths)), "history_labels: not as long as history")]
     return []
 
 

@@ -10,10 +10,11 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from planogram.data.collate import token_batches
 from planogram.data.tokenizer import Tokens
-from planogram.registry.bundle import BundleManifest
+from planogram.registry.bundle import BundleManifest, Calibration
 
 Pair = tuple[str, str]
 Floats = npt.NDArray[np.float32]
@@ -24,8 +25,8 @@ class Engine(Protocol):
 
     manifest: BundleManifest
 
-    def tokenize(self, pairs: Sequence[Pair]) -> Tokens:
-        """Token ids of (query text, product text) pairs."""
+    def tokenize(self, pairs: Sequence[Pair], features: pd.DataFrame | None = None) -> Tokens:
+        """Token ids of (query text, product text) pairs, with the features that the bundle takes beside them."""
         ...
 
     def infer(self, tokens: Tokens) -> Floats:
@@ -52,15 +53,16 @@ class Scores:
     num_tokens: int
 
 
-def score(engine: Engine, pairs: Sequence[Pair], batch_tokens: int) -> Scores:
+def score(engine: Engine, pairs: Sequence[Pair], batch_tokens: int, features: pd.DataFrame | None = None) -> Scores:
     """Score pairs in batches of similar length.
 
     Args:
         engine: the loaded bundle.
         pairs: (query text, product text).
         batch_tokens: padded tokens in one batch.
+        features: one row per pair, where the bundle takes any.
     """
-    tokens = engine.tokenize(pairs)
+    tokens = engine.tokenize(pairs, features)
     return Scores(score_tokens(engine, tokens, batch_tokens), tokens.truncated, sum(tokens.lengths))
 
 
@@ -73,12 +75,24 @@ def score_tokens(engine: Engine, tokens: Tokens, batch_tokens: int) -> Floats:
 
 
 def activate(manifest: BundleManifest, logits: Floats) -> Floats:
-    """Apply each head's activation in float32: half precision would tie the best candidates."""
+    """Each head's calibrated score, in float32: half precision would tie the best candidates."""
     scores = logits.astype(np.float32, copy=True)
     for column, head in enumerate(manifest.heads):
         if head.activation == "sigmoid":
-            # The two branches of the logistic function that cannot overflow.
-            exponential = np.exp(-np.abs(scores[:, column]))
-            positive = scores[:, column] >= 0
-            scores[:, column] = np.where(positive, 1, exponential) / (1 + exponential)
+            scores[:, column] = calibrated(head.calibration, scores[:, column])
+    return scores
+
+
+def calibrated(calibration: Calibration, logits: Floats) -> Floats:
+    """Probabilities (pairs,) float32 of logits."""
+    scores = sigmoid(logits * np.float32(calibration.scale) + np.float32(calibration.shift))
+    if calibration.knots:
+        scores = np.interp(scores, calibration.knots, calibration.values).astype(np.float32)
+    return scores
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """The logistic function in the two branches that cannot overflow."""
+    exponential = np.exp(-np.abs(logits))
+    scores: Floats = np.where(logits >= 0, np.float32(1), exponential) / (1 + exponential)
     return scores

@@ -1,10 +1,12 @@
 """The torch engine: the bundle as it was trained, in float32 or bfloat16."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -14,7 +16,7 @@ from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import Floats, Pair, activate
 from planogram.errors import IntegrityError
 from planogram.models.backbone import build_backbone, read_architecture
-from planogram.models.heads import CrossEncoder
+from planogram.models.heads import CrossEncoder, Tower
 from planogram.registry.bundle import WEIGHTS, BundleManifest, open_bundle
 
 Precision = Literal["fp32", "bf16"]
@@ -39,15 +41,23 @@ class TorchEngine:
         self.model = load_model(folder, self.manifest).to(self.device, dtype).eval()
         self.tokenizer = PairTokenizer.from_folder(folder, self.manifest.max_tokens)
 
-    def tokenize(self, pairs: Sequence[Pair]) -> Tokens:
-        """Token ids of (query text, product text) pairs."""
-        return self.tokenizer.encode(pairs)
+    def tokenize(self, pairs: Sequence[Pair], features: pd.DataFrame | None = None) -> Tokens:
+        """Token ids of (query text, product text) pairs, with the features that the bundle takes beside them.
+
+        Raises:
+            DataError: the bundle takes features that are not given.
+        """
+        tokens = self.tokenizer.encode(pairs)
+        if not self.manifest.features.width:
+            return tokens
+        rows = pd.DataFrame(index=range(len(pairs))) if features is None else features
+        return replace(tokens, features=self.manifest.features.transform(rows))
 
     @torch.inference_mode()
     def infer(self, tokens: Tokens) -> Floats:
         """Logits (pairs, heads) float32."""
         batch = collate(tokens, self.manifest.pad_id)
-        logits = self.model(*(torch.from_numpy(array).to(self.device) for array in batch))
+        logits = self.model(*(None if array is None else torch.from_numpy(array).to(self.device) for array in batch))
         return logits.float().cpu().numpy()
 
     def finish(self, logits: Floats) -> Floats:
@@ -62,7 +72,8 @@ def load_model(folder: Path, manifest: BundleManifest) -> CrossEncoder:
         IntegrityError: weights and architecture do not fit, or a weight is not finite.
     """
     backbone = build_backbone(read_architecture(folder))
-    model = CrossEncoder(backbone, [head.name for head in manifest.heads], manifest.pooling, dropout=0.0)
+    tower = Tower(manifest.features.width, manifest.tower_size, 0.0) if manifest.features.width else None
+    model = CrossEncoder(backbone, [head.name for head in manifest.heads], manifest.pooling, 0.0, tower)
     try:
         weights = load_file(folder / WEIGHTS)
         model.load_state_dict(weights)

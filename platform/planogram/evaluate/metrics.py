@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import cohen_kappa_score, log_loss, ndcg_score, roc_auc_score
+from sklearn.metrics import cohen_kappa_score, f1_score, log_loss, ndcg_score, roc_auc_score
 
 Floats = npt.NDArray[np.floating]
 Groups = npt.NDArray[np.int64]
@@ -132,6 +132,44 @@ def binary_metrics(targets: npt.NDArray[np.bool_], probabilities: Floats) -> dic
         "log_loss": float(log_loss(targets, np.clip(probabilities, 1e-7, 1 - 1e-7))),
         "calibration_error": calibration_error(targets.astype(np.float64), probabilities),
     }
+
+
+def decisions(targets: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """Accuracy, F1 of the positive class and its mean over both classes."""
+    return {
+        "accuracy": float((targets == predicted).mean()),
+        "f1": float(f1_score(targets, predicted, zero_division=0)),
+        "macro_f1": float(f1_score(targets, predicted, average="macro", zero_division=0)),
+    }
+
+
+def fit_threshold(targets: npt.NDArray[np.bool_], scores: Floats, objective: str) -> float:
+    """The score from which on an example counts as positive, so that `f1` or `macro_f1` is largest.
+
+    Args:
+        targets: (examples,).
+        scores: (examples,) of the same examples.
+        objective: f1 or macro_f1.
+
+    Returns:
+        The middle between two neighbouring scores.
+    """
+    order = np.argsort(scores, kind="stable")
+    positive = targets[order].astype(np.float64)
+    # Index i: the i lowest scores are negative.
+    missed = np.concatenate([[0.0], positive.cumsum()])
+    rejected = np.arange(len(order) + 1) - missed
+    hits, false = positive.sum() - missed, (len(order) - positive.sum()) - rejected
+    f1 = 2 * hits / np.maximum(2 * hits + false + missed, 1)
+    if objective == "macro_f1":
+        f1 = (f1 + 2 * rejected / np.maximum(2 * rejected + false + missed, 1)) / 2
+    ranked = scores[order]
+    # A threshold cannot stand between equal scores.
+    between = np.concatenate([[True], ranked[1:] > ranked[:-1], [True]])
+    best = int(np.argmax(np.where(between, f1, -1.0)))
+    if best in (0, len(order)):
+        return float(ranked[0] if best == 0 else np.nextafter(ranked[-1], np.inf))
+    return float((ranked[best - 1] + ranked[best]) / 2)
 
 
 def calibration_error(targets: Floats, probabilities: Floats) -> float:

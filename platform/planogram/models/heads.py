@@ -1,16 +1,17 @@
 """The cross-encoder: a backbone over (query, product) text, pooling, and one linear head per task."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from planogram.config import Pooling
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Pooling = Literal["cls", "mean", "pair"]
 # Of the cosine in the first logit, before anything is learned: scores of 0.5 to 0.95 for cosines of 0 to 0.6.
 INITIAL_SIMILARITY = 5.0
 
@@ -22,14 +23,18 @@ def pool(hidden_BTD: Tensor, mask_BT: Tensor, types_BT: Tensor, pooling: Pooling
         hidden_BTD: (batch, tokens, width) last hidden states.
         mask_BT: (batch, tokens) 1 for a token, 0 for padding.
         types_BT: (batch, tokens) 0 for the query's tokens, 1 for the product's.
-        pooling: `cls`, the first token; `mean`, over all tokens; `pair`, the unit vectors u and v of the query's and
-            the product's mean as (u * v, |u - v|, mean), after Conneau et al. 2017 (InferSent).
+        pooling: `cls`, the first token; `last`, the last one; `mean`, over all tokens; `pair`, the unit vectors u and v
+            of the query's and the product's mean as (u * v, |u - v|, mean), after Conneau et al. 2017 (InferSent).
 
     Returns:
         (batch, width), for `pair` (batch, 3 * width).
     """
     if pooling == "cls":
         return hidden_BTD[:, 0]
+    if pooling == "last":
+        # The largest index of a token, wherever the padding stands.
+        last = (torch.arange(mask_BT.shape[1], device=mask_BT.device) * mask_BT).argmax(1)
+        return hidden_BTD[torch.arange(len(last), device=last.device), last]
     mean = _masked_mean(hidden_BTD, mask_BT)
     if pooling == "mean":
         return mean
@@ -44,23 +49,33 @@ def _masked_mean(hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:  # noqa: N803 -
 
 
 class CrossEncoder(nn.Module):
-    """Scores pairs of texts.
+    """Scores pairs of texts, or single texts.
 
     Args:
-        backbone: a Hugging Face encoder.
+        backbone: a Hugging Face encoder or decoder.
         heads: names of the heads, in the order of the logits.
         pooling: how token states become one vector.
         dropout: before the heads.
+        tower: the dense network beside the text; None: text alone.
     """
 
-    def __init__(self, backbone: "PreTrainedModel", heads: Sequence[str], pooling: Pooling, dropout: float) -> None:
+    def __init__(
+        self,
+        backbone: "PreTrainedModel",
+        heads: Sequence[str],
+        pooling: Pooling,
+        dropout: float,
+        tower: "Tower | None" = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head_names = tuple(heads)
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
+        self.tower = tower
         width = backbone.config.hidden_size
-        self.heads = nn.Linear(3 * width if pooling == "pair" else width, len(heads))
+        pooled = 3 * width if pooling == "pair" else width
+        self.heads = nn.Linear(pooled + (tower.hidden_size if tower else 0), len(heads))
         nn.init.normal_(self.heads.weight, std=0.02)
         nn.init.zeros_(self.heads.bias)
         if pooling == "pair":
@@ -68,31 +83,94 @@ class CrossEncoder(nn.Module):
             nn.init.constant_(self.heads.weight[:, :width], INITIAL_SIMILARITY)
         self.takes_types = getattr(backbone.config, "type_vocab_size", 0) > 1
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+    @torch.no_grad()
+    def start_at(self, lines: Sequence[tuple[float, float]]) -> None:
+        """Scale and shift the first logits of each head, before any training."""
+        for row, (scale, shift) in enumerate(lines):
+            self.heads.weight[row] *= scale
+            self.heads.bias[row] = shift
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, features: Tensor | None = None
+    ) -> Tensor:
         """Logits of all heads.
 
         Args:
             input_ids: (batch, tokens) int64.
             attention_mask: (batch, tokens) 1 for a token, 0 for padding.
-            token_type_ids: (batch, tokens) 0 for the query, 1 for the product.
+            token_type_ids: (batch, tokens) 0 for the first text, 1 for the second.
+            features: (batch, columns) float32, where the model has a tower.
 
         Returns:
             (batch, heads) in the dtype of the weights.
         """
         types = {"token_type_ids": token_type_ids} if self.takes_types else {}
         hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
-        pooled = pool(hidden, attention_mask, token_type_ids, self.pooling)
-        return self.heads(self.dropout(pooled))
+        pooled = self.dropout(pool(hidden, attention_mask, token_type_ids, self.pooling))
+        if self.tower is not None:
+            pooled = torch.cat([pooled, self.tower(features).to(pooled.dtype)], dim=-1)
+        return self.heads(pooled)
 
 
-def parameter_groups(
-    model: CrossEncoder, backbone_rate: float, head_rate: float, decay: float
-) -> list[dict[str, object]]:
-    """Optimizer groups: heads learn at their own rate; biases and norms do not decay."""
+class Tower(nn.Module):
+    """Numbers and categories beside the text: two dense layers.
+
+    Args:
+        width: columns of the features.
+        hidden_size: of both layers.
+        dropout: after each.
+    """
+
+    def __init__(self, width: int, hidden_size: int, dropout: float) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.layers = nn.Sequential(
+            nn.Linear(width, hidden_size),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_size, hidden_size),
+            nn.GELU(),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, width) to (batch, hidden_size), in the dtype of the weights."""
+        return self.layers(features.to(self.layers[0].weight.dtype))
+
+
+class TrainedScorer(nn.Module):
+    """A cross-encoder with what only training needs: a bias of positions, and the uncertainty of each task.
+
+    Args:
+        scorer: what goes into the bundle.
+        num_positions: places on a page that have a bias of their own; 0: none has.
+        uncertainty: learn the weights of the tasks.
+    """
+
+    def __init__(self, scorer: CrossEncoder, num_positions: int = 0, *, uncertainty: bool = False) -> None:
+        super().__init__()
+        self.scorer = scorer
+        num_heads = len(scorer.head_names)
+        self.position_bias = nn.Embedding(num_positions + 1, num_heads) if num_positions else None
+        if self.position_bias is not None:
+            nn.init.zeros_(self.position_bias.weight)
+        #: log of each task's noise variance (Kendall et al. 2018)
+        self.log_variances = nn.Parameter(torch.zeros(num_heads)) if uncertainty else None
+
+    def forward(self, *inputs: Tensor | None, positions: Tensor | None = None) -> Tensor:
+        """Logits (batch, heads); with the bias of positions where they are given, which is in training alone."""
+        logits: Tensor = self.scorer(*inputs)
+        if self.position_bias is not None and positions is not None:
+            logits = logits + self.position_bias(positions).to(logits.dtype)
+        return logits
+
+
+def parameter_groups(model: nn.Module, backbone_rate: float, head_rate: float, decay: float) -> list[dict[str, object]]:
+    """Optimizer groups: what is not of the backbone learns at its own rate; biases and norms do not decay."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rate = head_rate if name.startswith("heads.") else backbone_rate
+            rate = backbone_rate if "backbone." in name else head_rate
             groups.setdefault((rate, 0.0 if parameter.ndim < 2 else decay), []).append(parameter)
     return [{"params": params, "lr": rate, "weight_decay": wd} for (rate, wd), params in groups.items()]
 

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from planogram import storage
-from planogram.config import Names, Section, parse
+from planogram.config import AdapterConfig, Names, Pooling, Section, parse
+from planogram.data.features import FeatureSpec
 from planogram.data.text import TEXT_VERSION
 from planogram.errors import ConfigError, IntegrityError
 
@@ -28,11 +29,27 @@ PICKLE_STARTS = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
 ZIP_START = b"PK\x03\x04"
 
 
+class Calibration(Section):
+    """Makes a score a probability; rising, so that it never changes an order of scores.
+
+    Attributes:
+        scale, shift: of the logit, before the sigmoid (Platt 1999; Guo et al. 2017 with the scale alone).
+        knots, values: piecewise linear map of the score, both rising (isotonic regression, Zadrozny & Elkan 2002).
+    """
+
+    scale: float = 1.0
+    shift: float = 0.0
+    knots: tuple[float, ...] = Field((), strict=False)
+    values: tuple[float, ...] = Field((), strict=False)
+
+
 class Head(Section):
     """One output of the model.
 
     Attributes:
+        name: the task.
         activation: turns the logit into the score, in float32.
+        calibration: applied with the activation.
         low, high: the grades that scores 0 and 1 stand for.
         grades: the grades that occur, rising; empty: a continuous scale.
         cutoffs: rising scores between neighbouring grades, fitted on the validation split; one fewer than grades.
@@ -40,10 +57,25 @@ class Head(Section):
 
     name: str
     activation: Literal["sigmoid", "identity"] = "sigmoid"
+    calibration: Calibration = Calibration()
     low: float = 0.0
     high: float = 1.0
     grades: tuple[float, ...] = Field((), strict=False)
     cutoffs: tuple[float, ...] = Field((), strict=False)
+
+
+class AdapterRef(Section):
+    """Weights that only make sense on their base.
+
+    Attributes:
+        config: the method and its sizes.
+        base: name of the backbone, as `backbone.name` takes it.
+        base_digest: sha256 of its weights; another base is refused.
+    """
+
+    config: AdapterConfig
+    base: str
+    base_digest: str
 
 
 class BundleManifest(Section):
@@ -51,18 +83,28 @@ class BundleManifest(Section):
 
     format_version: Literal[1] = 1
     name: str
-    kind: Literal["cross-encoder"] = "cross-encoder"
-    heads: tuple[Head, ...] = Field(..., strict=False, min_length=1)
+    kind: Literal["cross-encoder", "bi-encoder", "language-model", "sequence"] = "cross-encoder"
+    heads: tuple[Head, ...] = Field((), strict=False)
     backbone: str
-    pooling: Literal["cls", "mean", "pair"]
+    pooling: Pooling = "mean"
     text_version: str = TEXT_VERSION
     text_fields: Names
+    text_language: Literal["en", "zh"] = "en"
     max_tokens: int
     truncation: Literal["longest_first"] = "longest_first"
     pad_id: int = 0
+    features: FeatureSpec = FeatureSpec()
+    tower_size: int = 0
+    adapter: AdapterRef | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
     lineage: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, dict[str, int | str]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _a_scorer_has_heads(self) -> "BundleManifest":
+        if self.kind == "cross-encoder" and not self.heads:
+            raise ValueError("heads is empty: a cross-encoder has at least one")
+        return self
 
     @property
     def digest(self) -> str:

@@ -261,3 +261,11 @@ class Registry:
 def _unpublished(folder: str) -> ModelVersion:
     digest = hashlib.sha256(Path(folder, MANIFEST).read_bytes()).hexdigest()[:16]
     return ModelVersion(name=Path(folder).resolve().name, version=0, path=storage.absolute(folder), digest=digest)
+
+
+def backbone_folder(name: str) -> str:
+    """Where a backbone lies: the verified folder of a bundle, if `name` is one or refers to one; else `name`."""
+    if Path(name, MANIFEST).is_file() or "@" in name or re.search(r":[1-9][0-9]*$", name):
+        folder, _ = open_bundle(Registry().resolve(name).path)
+        return str(folder)
+    return name

@@ -25,6 +25,8 @@ SEAL = "seal.json"
 RANDOM_STATE = "random.safetensors"
 FOLDER = "checkpoints"
 BEST = "best"
+BEST_WEIGHTS = "model.safetensors"
+BEST_LOGITS = "valid.safetensors"
 KEEP = 2
 _SHARE = re.compile(r"^rank-(\d+)-of-(\d+)$")
 
@@ -163,14 +165,14 @@ def save_best(context: TrainContext, step: int, weights: dict[str, torch.Tensor]
         context: of rank 0.
         step: optimizer step of these weights.
         weights: of the whole model.
-        logits: (validation examples,) their outputs, kept for fitting cutoffs.
+        logits: (validation examples, outputs), kept for fitting cutoffs.
     """
     target = storage.join(context.run_dir, BEST, _name(step))
     if storage.exists(target):  # a resumed run comes to the same weights again
         _remove(target)
     with storage.sealed_folder(target, SEAL) as (folder, payload):
-        save_file(weights, folder / "model.safetensors")
-        save_file({"logits": logits}, folder / "valid.safetensors")
+        save_file(weights, folder / BEST_WEIGHTS)
+        save_file({"logits": logits}, folder / BEST_LOGITS)
         payload["step"] = step
 
 

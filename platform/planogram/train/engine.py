@@ -53,9 +53,9 @@ class TrainEngine:
             config=_deepspeed_config(train, optimizer, context.world_size),
         )
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor | None, **named: Tensor | None) -> Tensor:
         """The model's output, through DeepSpeed's hooks."""
-        return self._engine(*inputs)
+        return self._engine(*inputs, **named)
 
     def train_on(self, loss: Tensor) -> None:
         """Backward, and an optimizer step when a whole accumulation is done.
@@ -80,16 +80,20 @@ class TrainEngine:
         return float(self._engine.get_lr()[0])
 
     def weights(self) -> dict[str, Tensor]:
-        """All weights in float32 on the CPU, on every rank; a collective call where ZeRO partitions them."""
+        """What trains, in float32 on the CPU, on every rank; a collective call where ZeRO partitions it."""
         if self._stage < 3:
-            return {
-                name: tensor.detach().float().cpu().contiguous() for name, tensor in self.module.state_dict().items()
-            }
+            return self._trained()
         import deepspeed
 
-        with deepspeed.zero.GatheredParameters(list(self.module.parameters())):
-            state = self.module.state_dict()
-            return {name: tensor.detach().float().cpu().clone() for name, tensor in state.items()}
+        with deepspeed.zero.GatheredParameters([p for p in self.module.parameters() if p.requires_grad]):
+            return self._trained()
+
+    def _trained(self) -> dict[str, Tensor]:
+        return {
+            name: parameter.detach().float().cpu().clone(memory_format=torch.contiguous_format)
+            for name, parameter in self.module.named_parameters()
+            if parameter.requires_grad
+        }
 
     def save(self, folder: Path) -> None:
         """Write this rank's share of model and optimizer state; every rank calls it."""
@@ -134,6 +138,7 @@ def _deepspeed_config(train: TrainConfig, optimizer: OptimizerConfig, world_size
         "gradient_accumulation_steps": train.accumulation,
         "gradient_clipping": optimizer.clip_norm,
         "bf16": {"enabled": train.precision == "bf16"},
+        "torch_autocast": {"enabled": train.precision == "autocast", "dtype": "bfloat16"},
         "zero_optimization": {"stage": train.zero_stage, "overlap_comm": False, "contiguous_gradients": True},
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,

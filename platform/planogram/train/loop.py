@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from planogram import storage
 from planogram.config import OptimizerConfig, TrainConfig
+from planogram.errors import ConfigError
 from planogram.models.heads import seed_everything
 from planogram.train import checkpoint
 from planogram.train.checkpoint import LoopState
@@ -20,6 +21,7 @@ from planogram.train.progress import ProgressLog
 
 Positions = npt.NDArray[np.int64]
 RESULT = "result.json"
+LOWER_IS_BETTER = ("log_loss", "calibration_error", "perplexity")
 
 
 class Task(Protocol):
@@ -46,11 +48,11 @@ class Task(Protocol):
         ...
 
     def predict(self, engine: TrainEngine, positions: Positions) -> Tensor:
-        """Logits (batch,) float32 on the CPU of validation examples."""
+        """Outputs (batch, outputs) float32 on the CPU of validation examples."""
         ...
 
     def validate(self, logits: npt.NDArray[np.float32]) -> dict[str, float]:
-        """Metrics from the logits (validation examples,) of all validation examples."""
+        """Metrics from the outputs (validation examples, outputs) of all validation examples."""
         ...
 
 
@@ -131,7 +133,7 @@ class _Loop:
         logits = self._predict_all()
         metrics = self.context.agree(self.task.validate(logits) if self.context.is_first else None)
         self.state.history.append({"step": self.state.step, **metrics})
-        metric = metrics[self.task.metric]
+        metric = _selecting(metrics, self.config.select_by or self.task.metric)
         if self.state.best_metric is None or metric > self.state.best_metric:
             self.state.best_metric, self.state.best_step, self.state.worse = metric, self.state.step, 0
             weights = self.engine.weights()
@@ -145,16 +147,26 @@ class _Loop:
 
     @torch.no_grad()
     def _predict_all(self) -> npt.NDArray[np.float32]:
-        """Logits (validation examples,) on every rank; each rank predicts its share."""
+        """Outputs (validation examples, outputs) on every rank; each rank predicts its share."""
         batches = self.task.validation_batches()
         mine = _shard(batches, self.context, -(-len(batches) // self.context.world_size))
         self.engine.set_training(False)
         shares = self.context.gather([(rows, self.task.predict(self.engine, rows).numpy()) for rows in mine])
         self.engine.set_training(True)
-        logits = np.empty(sum(len(rows) for rows in batches), dtype=np.float32)
-        for rows, values in (item for share in shares for item in share):
-            logits[rows] = values
-        return logits
+        found = [item for share in shares for item in share]
+        outputs = np.empty((sum(len(rows) for rows in batches), found[0][1].shape[1]), dtype=np.float32)
+        for rows, values in found:
+            outputs[rows] = values
+        return outputs
+
+
+def _selecting(metrics: dict[str, float], name: str) -> float:
+    """The value that the best weights maximise."""
+    if name not in metrics:
+        raise ConfigError(
+            f"train.select_by={name}", allowed=", ".join(metrics), remedy="choose a metric that validation gives"
+        )
+    return -metrics[name] if name in LOWER_IS_BETTER else metrics[name]
 
 
 def _micro_steps(num_batches: int, world_size: int, accumulation: int) -> int:

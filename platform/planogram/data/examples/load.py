@@ -1,0 +1,223 @@
+"""The examples of every task: which tables it reads and how they become texts with targets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from planogram.config import ClickConfig, SplitConfig, TextConfig, TowerConfig
+from planogram.data.examples import clicks
+from planogram.data.examples.base import Examples, examples, numbered, product_texts, text_columns
+from planogram.data.examples.judged import relevance_examples
+from planogram.data.shop import has_table, read_table
+from planogram.data.splits import take
+from planogram.data.text import clean, features_text, history_text, query_text
+from planogram.errors import DataError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where examples come from and how they are written.
+
+    Attributes:
+        shop: folder of the prepared shop.
+        part: train, valid, test, or all.
+    """
+
+    shop: str
+    text: TextConfig
+    split: SplitConfig
+    clicks: ClickConfig
+    tower: TowerConfig
+    part: str
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a head means.
+
+    Attributes:
+        load: reads its examples.
+        metric: of validation, maximised.
+        objective: what the cutoffs of its score maximise; None: it has none.
+        ranks: whether its examples stand in lists.
+    """
+
+    load: Callable[[Source], Examples]
+    metric: str
+    objective: Literal["kappa", "f1", "macro_f1"] | None = None
+    ranks: bool = True
+
+
+def load(task: str, source: Source) -> Examples:
+    """The examples of a task.
+
+    Raises:
+        DataError: the shop lacks the table, or no example is left.
+    """
+    return TASKS[task].load(source)
+
+
+def corpus(source: Source) -> list[str]:
+    """All texts of the shop's products and reviews, from which a tokenizer may learn."""
+    texts: list[str] = []
+    if has_table(source.shop, "products"):
+        texts += _texts(source, _products(source)).values()
+    if has_table(source.shop, "reviews"):
+        texts += [clean(text) for text in _part_of("reviews", source, "train")["text"]]
+    if has_table(source.shop, "pairs"):
+        pairs = _part_of("pairs", source, "train")
+        texts += [clean(text) for column in ("text_a", "text_b") for text in pairs[column]]
+    if has_table(source.shop, "sessions"):
+        texts += [features_text(features) for features in _part_of("sessions", source, "train")["features"]]
+    return texts
+
+
+def _part_of(table: str, source: Source, part: str) -> pd.DataFrame:
+    return take(read_table(source.shop, table), source.split, part, table.removesuffix("s"))
+
+
+def _products(source: Source, *extra: str) -> pd.DataFrame:
+    columns = text_columns(source.text.fields)
+    return read_table(source.shop, "products", [*columns, *(name for name in extra if name not in columns)])
+
+
+def _texts(source: Source, products: pd.DataFrame) -> dict[str, str]:
+    return product_texts(products, source.text.fields, source.text.language)
+
+
+def _relevance(source: Source) -> Examples:
+    judgments = read_table(source.shop, "judgments")
+    fields, language = source.text.fields, source.text.language
+    return relevance_examples(judgments, _products(source), fields, source.split, source.part, language)
+
+
+def _click(source: Source) -> Examples:
+    shown = _shown(source)
+    if source.clicks.debias == "position_feature" and source.part == "train":
+        return _rated(source, clicks.rates_by_position(shown))
+    return _rated(source, clicks.click_rates(shown, clicks.examination(shown, source.clicks)))
+
+
+def _purchase(source: Source) -> Examples:
+    if has_table(source.shop, "sessions"):
+        return _sessions(source)
+    return _rated(source, clicks.purchase_rates(_shown(source)))
+
+
+def _shown(source: Source) -> pd.DataFrame:
+    return take(clicks.impressions(read_table(source.shop, "interactions")), source.split, source.part, "impression")
+
+
+def _rated(source: Source, rates: pd.DataFrame) -> Examples:
+    """Rates of (query, product) as examples."""
+    products = _products(source, *source.tower.features)
+    rates = rates[rates["product_id"].isin(set(products["product_id"]))].reset_index(drop=True)
+    if rates.empty:
+        raise DataError(f"no product of part {source.part!r} has a text", remedy="check the products table")
+    texts = _texts(source, products[products["product_id"].isin(set(rates["product_id"]))])
+    return examples(
+        [(query_text(q), texts[p]) for q, p in zip(rates["query"], rates["product_id"], strict=True)],
+        rates["grade"].to_numpy(),
+        numbered(rates["query"]),
+        rates["weight"].to_numpy(),
+        rates["position"].to_numpy() if "position" in rates else None,
+        _columns(source, products.set_index("product_id").loc[rates["product_id"]]),
+    )
+
+
+def _sessions(source: Source) -> Examples:
+    sessions = take(read_table(source.shop, "sessions"), source.split, source.part, "session")
+    names = source.tower.features
+    rows = [dict(features or ()) for features in sessions["features"]]
+    words = [{name: value for name, value in row.items() if name not in names} for row in rows]
+    return examples(
+        [(features_text(row), "") for row in words],
+        sessions["purchased"].to_numpy(),
+        features=_columns(source, pd.DataFrame(rows)),
+    )
+
+
+def _columns(source: Source, frame: pd.DataFrame) -> pd.DataFrame:
+    names = list(source.tower.features)
+    if absent := [name for name in names if name not in frame]:
+        raise DataError(
+            f"tower.features: {', '.join(absent)} does not exist",
+            allowed=", ".join(map(str, frame.columns)),
+            remedy="name columns of the table",
+        )
+    return frame[names].reset_index(drop=True)
+
+
+LABELS = {"positive": 1.0, "recommended": 1.0, "1": 1.0, "negative": 0.0, "not_recommended": 0.0, "0": 0.0}
+
+
+def _sentiment(source: Source) -> Examples:
+    reviews = take(read_table(source.shop, "reviews"), source.split, source.part, "review")
+    column = "label" if reviews["label"].notna().any() else "rating"
+    reviews = reviews.dropna(subset=[column]).reset_index(drop=True)
+    if column == "label" and (unknown := set(reviews["label"]) - LABELS.keys()):
+        raise DataError(
+            f"review labels {', '.join(sorted(unknown))}", allowed=", ".join(LABELS), remedy="map them in the mapping"
+        )
+    grades = reviews["label"].map(LABELS) if column == "label" else reviews["rating"]
+    return examples(
+        [(clean(text), "") for text in reviews["text"]],
+        grades.to_numpy(),
+        features=_columns(source, reviews),
+    )
+
+
+def _similarity(source: Source) -> Examples:
+    pairs = take(read_table(source.shop, "pairs"), source.split, source.part, "pair")
+    return examples(
+        [(clean(a), clean(b)) for a, b in zip(pairs["text_a"], pairs["text_b"], strict=True)],
+        pairs["label"].to_numpy(),
+    )
+
+
+def _preference(source: Source) -> Examples:
+    histories = read_table(source.shop, "histories").dropna(subset=["label"]).reset_index(drop=True)
+    chosen = take(histories, source.split, source.part, "history")
+    products = _products(source, "title")
+    titles = dict(zip(products["product_id"], products["title"], strict=True))
+    texts = _texts(source, products)
+    rows = chosen[chosen["product_id"].isin(texts.keys())].reset_index(drop=True)
+    return examples(
+        [
+            (_history(history, labels, titles, source.text), texts[product])
+            for history, labels, product in zip(
+                rows["history"], rows["history_labels"], rows["product_id"], strict=True
+            )
+        ],
+        rows["label"].to_numpy(),
+        numbered(rows["user_id"]) if rows["user_id"].notna().all() else None,
+        features=_columns(source, _history_features(rows)),
+    )
+
+
+def _history(history: list[str], labels: list[str] | None, titles: dict[str, str], text: TextConfig) -> str:
+    newest = list(history)[-text.history :]
+    marks = None if labels is None else [label == "1" for label in list(labels)[-text.history :]]
+    return history_text([titles.get(product, "") for product in newest], marks, text.language)
+
+
+def _history_features(rows: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of a history: how many products, and the share that was liked."""
+    liked = [[label == "1" for label in labels] if labels is not None else [] for labels in rows["history_labels"]]
+    return rows.assign(
+        history_length=[len(history) for history in rows["history"]],
+        liked_share=[float(np.mean(marks)) if marks else np.nan for marks in liked],
+    )
+
+
+TASKS = {
+    "relevance": TaskSpec(_relevance, "ndcg@10", "kappa"),
+    "click": TaskSpec(_click, "ndcg@10"),
+    "purchase": TaskSpec(_purchase, "auc"),
+    "sentiment": TaskSpec(_sentiment, "macro_f1", "macro_f1", ranks=False),
+    "similarity": TaskSpec(_similarity, "f1", "f1", ranks=False),
+    "preference": TaskSpec(_preference, "auc", ranks=False),
+}

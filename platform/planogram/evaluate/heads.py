@@ -1,0 +1,122 @@
+"""What a head's scores are worth: ranking, grading, decisions and calibration, and what is fitted to them."""
+
+import numpy as np
+import numpy.typing as npt
+
+from planogram.data.examples import Examples, TaskSpec
+from planogram.evaluate.metrics import (
+    binary_metrics,
+    decisions,
+    fit_cutoffs,
+    fit_threshold,
+    grade_of,
+    per_query,
+    quadratic_kappa,
+)
+from planogram.registry.bundle import Calibration, Head
+
+# More grades than this are a continuous scale, which has no cutoffs.
+MAX_GRADES = 20
+Scores = npt.NDArray[np.float32]
+
+
+def head_metrics(head: Head, spec: TaskSpec, examples: Examples, scores: Scores, k: int = 10) -> dict[str, float]:
+    """Metrics of one head.
+
+    Args:
+        head: with cutoffs, where its task has them.
+        spec: the task.
+        examples: with grades.
+        scores: (examples,) 0..1.
+        k: cut of the ranking metrics.
+    """
+    return ranking_means(spec, examples, scores, k) | graded_metrics(head, spec, examples, scores)
+
+
+def ranking_means(spec: TaskSpec, examples: Examples, scores: Scores, k: int = 10) -> dict[str, float]:
+    """Means over lists; empty where nothing is ranked."""
+    if not spec.ranks:
+        return {}
+    found = per_query(examples.grades, scores, examples.groups, k)
+    return {name: float(values.mean()) for name, values in found.items() if len(values)}
+
+
+def graded_metrics(head: Head, spec: TaskSpec, examples: Examples, scores: Scores) -> dict[str, float]:
+    """Metrics at the head's cutoffs, and AUC, log loss and calibration of the upper half of the grades."""
+    targets = examples.grades > (head.low + head.high) / 2
+    metrics = binary_metrics(targets, scores)
+    if spec.objective is None:
+        return metrics | _correlation(examples, scores)
+    if not head.cutoffs:
+        return metrics
+    if spec.objective == "kappa":
+        return metrics | {
+            "kappa": quadratic_kappa(examples.grades, grade_of(scores, head.cutoffs, np.asarray(head.grades)))
+        }
+    return metrics | decisions(targets, scores >= head.cutoffs[0])
+
+
+def _correlation(examples: Examples, scores: Scores) -> dict[str, float]:
+    """Rank correlation of scores with counted rates; empty where one of them does not vary."""
+    from scipy.stats import spearmanr
+
+    if np.ptp(scores) == 0 or np.ptp(examples.grades) == 0:
+        return {}
+    return {"spearman": float(spearmanr(examples.grades, scores).statistic)}
+
+
+def with_cutoffs(head: Head, spec: TaskSpec, examples: Examples, scores: Scores) -> Head:
+    """The head with cutoffs fitted on these examples, where its task has any."""
+    levels = np.unique(examples.grades)
+    if spec.objective is None or not 2 <= len(levels) <= MAX_GRADES:
+        return head
+    if spec.objective == "kappa":
+        cutoffs = fit_cutoffs(examples.grades, scores)
+        return head.model_copy(update={"grades": tuple(map(float, levels)), "cutoffs": cutoffs})
+    targets = examples.grades > (head.low + head.high) / 2
+    threshold = fit_threshold(targets, scores, spec.objective)
+    return head.model_copy(update={"grades": (head.low, head.high), "cutoffs": (threshold,)})
+
+
+def fit_calibration(method: str, targets: npt.NDArray[np.float64], logits: Scores) -> Calibration:
+    """Fit a rising map from logits to probabilities.
+
+    Args:
+        method: none, temperature (a scale and a shift of the logit), or isotonic.
+        targets: (examples,) 0..1.
+        logits: (examples,).
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks; Platt 1999; Zadrozny & Elkan 2002.
+    """
+    if method == "temperature":
+        return _platt(targets, logits)
+    if method == "isotonic":
+        return _isotonic(targets, logits)
+    return Calibration()
+
+
+def _platt(targets: npt.NDArray[np.float64], logits: Scores) -> Calibration:
+    from scipy.optimize import minimize
+
+    values = logits.astype(np.float64)
+
+    def loss(parameters: npt.NDArray[np.float64]) -> float:
+        scaled = np.exp(parameters[0]) * values + parameters[1]
+        return float((np.logaddexp(0, scaled) - targets * scaled).mean())
+
+    log_scale, shift = minimize(loss, np.zeros(2), method="Nelder-Mead").x
+    return Calibration(scale=float(np.exp(log_scale)), shift=float(shift))
+
+
+# Where isotonic regression is flat it would tie scores; this much of the original slope keeps their order.
+SLOPE_KEPT = 1e-3
+
+
+def _isotonic(targets: npt.NDArray[np.float64], logits: Scores) -> Calibration:
+    from sklearn.isotonic import IsotonicRegression
+
+    scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(scores, targets)
+    knots = np.unique(np.concatenate([[0.0], fitted.X_thresholds_, [1.0]]))
+    values = (1 - SLOPE_KEPT) * fitted.predict(knots) + SLOPE_KEPT * knots
+    return Calibration(knots=tuple(knots.tolist()), values=tuple(values.tolist()))

@@ -1,0 +1,1 @@
+"""What the stages train: data, model and loss of every kind of model."""
