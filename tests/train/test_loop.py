@@ -65,7 +65,7 @@ def test_the_bundle_holds_the_best_weights_and_says_where_it_comes_from(whole, c
     folder, manifest = open_bundle(whole["bundle"])
     best = load_file(Path(whole["run_dir"], "best", f"step-{whole['best_step']:08d}", WEIGHTS))
     for name, tensor in load_file(folder / WEIGHTS).items():
-        assert torch.equal(tensor, best[f"scorer.{name}"]), name
+        assert torch.equal(tensor, best[name]), name
     (head,) = manifest.heads
     assert (head.low, head.high, head.grades) == (0.0, 3.0, (0.0, 1.0, 2.0, 3.0))
     assert len(head.cutoffs) == 3

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,19 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from planogram.config import BackboneConfig
 from planogram.data.collate import collate
 from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import Floats, Pair, activate
 from planogram.errors import IntegrityError
-from planogram.models.backbone import build_backbone, read_architecture
-from planogram.models.heads import CrossEncoder, Tower
+from planogram.models.adapters import adapt, base_digest, load_adapter
+from planogram.models.backbone import build_backbone, load_backbone, read_architecture
+from planogram.models.heads import BACKBONE, CrossEncoder, Tower
 from planogram.registry.bundle import WEIGHTS, BundleManifest, open_bundle
+from planogram.registry.store import backbone_folder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Precision = Literal["fp32", "bf16"]
 
@@ -66,20 +72,50 @@ class TorchEngine:
 
 
 def load_model(folder: Path, manifest: BundleManifest) -> CrossEncoder:
-    """Build the bundle's model and load its weights.
+    """Build the bundle's model and load its weights; an adapter is put on its base.
 
     Raises:
-        IntegrityError: weights and architecture do not fit, or a weight is not finite.
+        NotFoundError: the base of an adapter is not there.
+        IntegrityError: weights and architecture do not fit, the base is another one, or a weight is not finite.
     """
-    backbone = build_backbone(read_architecture(folder))
+    weights = _read_weights(folder)
+    backbone = _adapted(manifest, weights) if manifest.adapter else build_backbone(read_architecture(folder))
     tower = Tower(manifest.features.width, manifest.tower_size, 0.0) if manifest.features.width else None
     model = CrossEncoder(backbone, [head.name for head in manifest.heads], manifest.pooling, 0.0, tower)
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    missing = [name for name in shapes if name not in weights and not (manifest.adapter and name.startswith(BACKBONE))]
+    if wrong := [*missing, *(name for name, tensor in weights.items() if shapes.get(name) != tensor.shape)]:
+        raise IntegrityError(
+            f"{folder / WEIGHTS}: weights and architecture do not fit at {', '.join(wrong[:3])}",
+            remedy="publish the bundle anew",
+        )
+    model.load_state_dict(weights, strict=False)
+    return model
+
+
+def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
     try:
         weights = load_file(folder / WEIGHTS)
-        model.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
+    except SafetensorError as error:
         raise IntegrityError(f"{folder / WEIGHTS}: {error}", remedy="publish the bundle anew") from error
     for name, tensor in weights.items():
         if not np.isfinite(tensor.float().sum().item()):
             raise IntegrityError(f"{folder / WEIGHTS}: {name} is not finite", remedy="train anew: the run diverged")
-    return model
+    return weights
+
+
+def _adapted(manifest: BundleManifest, weights: dict[str, torch.Tensor]) -> "PreTrainedModel":
+    """The adapter's base with the adapter in it."""
+    reference = manifest.adapter
+    assert reference is not None
+    config = BackboneConfig(name=backbone_folder(reference.base), dropout=0.0)
+    backbone, _ = load_backbone(config, (), manifest.max_tokens)
+    if base_digest(backbone) != reference.base_digest:
+        raise IntegrityError(
+            f"{reference.base} is not the base that the adapter of {manifest.name} was trained on",
+            remedy="bring that base back, or train the adapter anew",
+        )
+    adapt(backbone, reference.config)
+    own = {name: tensor for name, tensor in weights.items() if name.startswith(BACKBONE)}
+    load_adapter(backbone, {name.removeprefix(BACKBONE): tensor for name, tensor in own.items()})
+    return backbone

@@ -59,9 +59,9 @@ class AdaLora(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The update's output: (…, inputs) to (…, outputs)."""
-        kept = self.values * self.mask
-        # Worth 0, but masked values go on learning, so that a triplet can come back.
-        kept = kept + (self.values - self.values.detach()) * (1 - self.mask)
+        mask = self.mask.to(self.values.dtype)  # DeepSpeed casts weights to bfloat16, not buffers
+        # The second term is 0, but lets masked values go on learning, so that a triplet can come back.
+        kept = self.values * mask + (self.values - self.values.detach()) * (1 - mask)
         projected = self.dropout(hidden.to(self.right.dtype)) @ self.right.T
         return (projected * kept) @ self.left.T * self.scale
 

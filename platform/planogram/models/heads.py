@@ -8,12 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from planogram.config import Pooling
+from planogram.models import adalora
+from planogram.models.adapters import trainable_state
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 # Of the cosine in the first logit, before anything is learned: scores of 0.5 to 0.95 for cosines of 0 to 0.6.
 INITIAL_SIMILARITY = 5.0
+BACKBONE = "backbone."
 
 
 def pool(hidden_BTD: Tensor, mask_BT: Tensor, types_BT: Tensor, pooling: Pooling) -> Tensor:  # noqa: N803 - shapes
@@ -156,6 +159,20 @@ class TrainedScorer(nn.Module):
             nn.init.zeros_(self.position_bias.weight)
         #: log of each task's noise variance (Kendall et al. 2018)
         self.log_variances = nn.Parameter(torch.zeros(num_heads)) if uncertainty else None
+
+    def before_step(self, step: int, total_steps: int) -> None:
+        """Let AdaLoRA allocate its ranks, when the gradients of an optimizer step are there."""
+        adalora.allocate(self.scorer.backbone, step, total_steps)
+
+    def trained_weights(self) -> dict[str, Tensor]:
+        """What goes into the bundle: name -> float32 on the CPU, without the frozen base of adapters."""
+        backbone = {f"{BACKBONE}{name}": tensor for name, tensor in trainable_state(self.scorer.backbone).items()}
+        rest = {
+            name: parameter.detach().float().cpu().clone(memory_format=torch.contiguous_format)
+            for name, parameter in self.scorer.named_parameters()
+            if parameter.requires_grad and name not in backbone
+        }
+        return backbone | rest
 
     def forward(self, *inputs: Tensor | None, positions: Tensor | None = None) -> Tensor:
         """Logits (batch, heads); with the bias of positions where they are given, which is in training alone."""

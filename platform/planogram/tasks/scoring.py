@@ -20,12 +20,14 @@ from planogram.data.features import FeatureSpec, fit_features
 from planogram.data.sampler import list_batches
 from planogram.data.tokenizer import TOKENIZER_FILE, PairTokenizer, Tokens
 from planogram.engines.base import calibrated, sigmoid
-from planogram.errors import TrainingError
+from planogram.errors import ConfigError, TrainingError
 from planogram.evaluate.heads import fit_calibration, head_metrics, with_cutoffs
-from planogram.models.backbone import build_backbone, load_backbone, read_architecture
-from planogram.models.heads import CrossEncoder, Tower, TrainedScorer, parameter_groups
+from planogram.models.adalora import regularizer
+from planogram.models.adapters import adapt, base_digest, check_stage, load_adapter, merge, mergeable
+from planogram.models.backbone import SCRATCH, build_backbone, load_backbone, read_architecture
+from planogram.models.heads import BACKBONE, CrossEncoder, Tower, TrainedScorer, parameter_groups
 from planogram.models.losses import weighted_loss
-from planogram.registry.bundle import WEIGHTS, BundleManifest, Head
+from planogram.registry.bundle import WEIGHTS, AdapterRef, BundleManifest, Head
 from planogram.registry.store import backbone_folder
 from planogram.train.context import TrainContext
 from planogram.train.engine import TrainEngine
@@ -41,7 +43,6 @@ STARTS = "heads.json"
 START_SAMPLE = 512
 # Of the fitted slope, at most; and never a flatter one, which would have little gradient to learn from.
 SLOPES = (1.0, 4.0)
-SCORER = "scorer."
 Outputs = npt.NDArray[np.float32]
 
 
@@ -52,6 +53,12 @@ class ScoringStage:
 
     def prepare(self, config: FinetuneConfig, folder: Path) -> None:
         """The backbone, its tokenizer, and the scales of features; loaded once for all workers."""
+        check_stage(config.adapter, config.train.zero_stage)
+        if config.adapter.method != "none" and config.backbone.name == SCRATCH:
+            raise ConfigError(
+                f"adapter.method={config.adapter.method} on a scratch backbone",
+                remedy="pretrain a backbone first: an adapter changes little of what its base knows",
+            )
         backbone = config.backbone.model_copy(update={"name": backbone_folder(config.backbone.name)})
         model, tokenizer = load_backbone(backbone, _texts(config), config.text.max_tokens)
         model.config.save_pretrained(folder)
@@ -96,14 +103,14 @@ class ScoringStage:
             pad_id=pad_id(trained.initial),
             features=spec,
             tower_size=config.tower.hidden_size if spec.width else 0,
+            adapter=_adapter_ref(config, trained.initial),
             metrics=metrics,
             lineage=trained.lineage,
         )
 
-    def fill(self, config: FinetuneConfig, trained: Trained, folder: Path) -> None:  # noqa: ARG002 - of all stages
+    def fill(self, config: FinetuneConfig, trained: Trained, folder: Path) -> None:
         """Weights, architecture and tokenizer."""
-        weights = {name.removeprefix(SCORER): t for name, t in trained.weights.items() if name.startswith(SCORER)}
-        save_file(weights, folder / WEIGHTS)
+        save_file(_bundle_weights(config, trained), folder / WEIGHTS)
         for name in ("config.json", TOKENIZER_FILE):
             shutil.copy(trained.initial / name, folder / name)
 
@@ -161,7 +168,7 @@ class ScoringTask:
             for column in range(len(self.heads))
             if (self.training.heads[positions] == column).any()
         ]
-        return torch.stack(losses).sum()
+        return torch.stack(losses).sum() + regularizer(self.model.scorer.backbone)
 
     def _task_loss(self, column: int, logits: Tensor, positions: Positions) -> Tensor:
         rows = np.flatnonzero(self.training.heads[positions] == column)
@@ -304,10 +311,42 @@ def pad_id(folder: Path) -> int:
     return int(storage.read_json(str(folder / "config.json")).get("pad_token_id") or 0)
 
 
-def _initial_model(folder: Path, config: FinetuneConfig, features: FeatureSpec) -> TrainedScorer:
-    torch.manual_seed(config.train.seed)
+def _initial_backbone(folder: Path) -> "PreTrainedModel":
     backbone = build_backbone(read_architecture(folder))
     backbone.load_state_dict(load_file(folder / WEIGHTS))
+    return backbone
+
+
+def _keeps_adapter(config: FinetuneConfig) -> bool:
+    """Whether the bundle holds the adapter beside the name of its base."""
+    return config.adapter.method != "none" and not (config.adapter.merge and mergeable(config.adapter))
+
+
+def _adapter_ref(config: FinetuneConfig, initial: Path) -> AdapterRef | None:
+    if not _keeps_adapter(config):
+        return None
+    return AdapterRef(
+        config=config.adapter, base=config.backbone.name, base_digest=base_digest(_initial_backbone(initial))
+    )
+
+
+def _bundle_weights(config: FinetuneConfig, trained: Trained) -> dict[str, Tensor]:
+    """Whole weights, or those of an adapter and its heads."""
+    if config.adapter.method == "none" or _keeps_adapter(config):
+        return trained.weights
+    backbone = _initial_backbone(trained.initial)
+    adapt(backbone, config.adapter.model_copy(update={"base": "fp32"}))
+    own = {name: tensor for name, tensor in trained.weights.items() if name.startswith(BACKBONE)}
+    load_adapter(backbone, {name.removeprefix(BACKBONE): tensor for name, tensor in own.items()})
+    merge(backbone, config.adapter.model_copy(update={"base": "fp32"}))
+    merged = {f"{BACKBONE}{name}": tensor.detach().contiguous() for name, tensor in backbone.named_parameters()}
+    return merged | {name: tensor for name, tensor in trained.weights.items() if name not in own}
+
+
+def _initial_model(folder: Path, config: FinetuneConfig, features: FeatureSpec) -> TrainedScorer:
+    torch.manual_seed(config.train.seed)
+    backbone = _initial_backbone(folder)
+    adapt(backbone, config.adapter)
     dropout = config.backbone.dropout
     tower = Tower(features.width, config.tower.hidden_size, dropout) if features.width else None
     scorer = CrossEncoder(backbone, config.tasks, config.backbone.pooling, dropout, tower)

@@ -46,6 +46,7 @@ class TrainEngine:
         )
         self.module = model
         self._stage = train.zero_stage
+        self._total_steps = total_steps
         self._engine, _, _, _ = deepspeed.initialize(
             model=model.to(context.device),
             optimizer=adam,
@@ -60,6 +61,8 @@ class TrainEngine:
     def train_on(self, loss: Tensor) -> None:
         """Backward, and an optimizer step when a whole accumulation is done.
 
+        A model with a method `before_step(step, total_steps)` is called when all gradients of a step are there.
+
         Raises:
             TrainingError: the loss is not finite.
         """
@@ -68,6 +71,8 @@ class TrainEngine:
                 f"the loss is {loss.item()}", remedy="lower optimizer.learning_rate or look at the data"
             )
         self._engine.backward(loss)
+        if self._engine.is_gradient_accumulation_boundary() and hasattr(self.module, "before_step"):
+            self.module.before_step(self._engine.global_steps + 1, self._total_steps)
         self._engine.step()
 
     def set_training(self, training: bool) -> None:
@@ -80,7 +85,10 @@ class TrainEngine:
         return float(self._engine.get_lr()[0])
 
     def weights(self) -> dict[str, Tensor]:
-        """What trains, in float32 on the CPU, on every rank; a collective call where ZeRO partitions it."""
+        """What trains, in float32 on the CPU, on every rank; a collective call where ZeRO partitions it.
+
+        A model with a method `trained_weights()` says itself what that is.
+        """
         if self._stage < 3:
             return self._trained()
         import deepspeed
@@ -89,6 +97,8 @@ class TrainEngine:
             return self._trained()
 
     def _trained(self) -> dict[str, Tensor]:
+        if hasattr(self.module, "trained_weights"):
+            return dict(self.module.trained_weights())
         return {
             name: parameter.detach().float().cpu().clone(memory_format=torch.contiguous_format)
             for name, parameter in self.module.named_parameters()

@@ -74,7 +74,7 @@ def click_rates(shown: pd.DataFrame, examined: Floats) -> pd.DataFrame:
     Source: see `propensity.unbiased_targets`.
     """
     groups = shown.groupby(["query", "product_id"], sort=True)
-    numbers, pairs = groups.ngroup().to_numpy(dtype=np.int64), groups.size().index
+    numbers, pairs = np.asarray(groups.ngroup(), dtype=np.int64), groups.size().index
     targets, weights = unbiased_targets(shown["position"].to_numpy(), shown["clicked"].to_numpy(), numbers, examined)
     return pairs.to_frame(index=False).assign(grade=targets.astype(np.float64), weight=weights.astype(np.float64))
 
