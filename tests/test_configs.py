@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 STAGES = {
     "simulate": config.SimulateConfig,
     "finetune": config.FinetuneConfig,
+    "pretrain": config.PretrainConfig,
     "evaluate": config.EvaluateConfig,
 }
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.y*ml"))

@@ -112,6 +112,24 @@ def prepare(
 
 
 @app.command()
+def pretrain(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
+    """Pretrain a language model on a shop's own text; its bundle is a backbone for finetune.
+
+    The same `run` again goes on where it was interrupted.
+
+    Example: planogram pretrain --config jobs/configs/pretrain.yaml --set shop=shop --set objective=masked
+    """
+    from planogram.pretrain import run
+
+    result = run(config.load(config.PretrainConfig, config_path, settings or ()))
+    if as_json:
+        _print_json(result)
+    else:
+        _show_rows(result.pop("history"), as_json)
+        _show(result, as_json)
+
+
+@app.command()
 def finetune(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
     """Fine-tune a model on a prepared shop and write a bundle.
 

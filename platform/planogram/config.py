@@ -57,6 +57,9 @@ class TextConfig(Section):
     """How rows become text."""
 
     language: Literal["en", "zh"] = Field("en", description="of the words around the values")
+    features: Names | None = Field(
+        None, description="features of a visit that are written out; absent: all that the tower does not take"
+    )
     history: int = Field(10, ge=1, description="newest products of a shopper's history that are written out")
     fields: Names = Field(("title", "brand", "category", "attributes", "description"), min_length=1)
     max_tokens: int = Field(128, ge=8, le=8192, description="of query and product together, special tokens included")
@@ -75,6 +78,7 @@ class BackboneConfig(Section):
         "`last`: the last token, for decoders",
     )
     dropout: float = Field(0.1, ge=0, lt=1)
+    family: Literal["bert", "gpt2"] = Field("bert", description="scratch: an encoder, or a decoder")
     vocab_size: int = Field(8192, ge=128, description="scratch: size of the trained tokenizer")
     hidden_size: int = Field(128, ge=8, description="scratch")
     layers: int = Field(2, ge=1, description="scratch")
@@ -220,6 +224,17 @@ class ClickConfig(Section):
     clip: float = Field(0.05, gt=0, le=1, description="smallest examination that is believed")
 
 
+class ContrastiveConfig(Section):
+    """Learning of vectors: a query near its products, far from those of others."""
+
+    temperature: float = Field(0.05, gt=0, description="of the softmax over cosines")
+    hard_negatives: int = Field(
+        1, ge=0, description="products per query that look right and are not: judged bad, else mined by the backbone"
+    )
+    chunk: int = Field(32, ge=1, description="texts encoded at once; the batch may be far larger than memory allows")
+    symmetric: bool = Field(False, description="also let products find their query")
+
+
 class CalibrationConfig(Section):
     """How scores become probabilities, fitted on the validation split."""
 
@@ -245,6 +260,9 @@ class RunConfig(Section):
 class FinetuneConfig(RunConfig):
     """`planogram finetune`: train one task, or several on one backbone, on a prepared shop and write a bundle."""
 
+    model: Literal["cross-encoder", "bi-encoder"] = Field(
+        "cross-encoder", description="reads two texts together and scores them, or turns each into a vector"
+    )
     task: HeadTask = Field("relevance", description="the first head, whose metric chooses the best weights")
     auxiliary: dict[HeadTask, float] = Field(
         default_factory=dict, description="further heads on the same backbone, with the weights of their losses"
@@ -256,6 +274,7 @@ class FinetuneConfig(RunConfig):
     tower: TowerConfig = TowerConfig()
     clicks: ClickConfig = ClickConfig()
     calibration: CalibrationConfig = CalibrationConfig()
+    contrastive: ContrastiveConfig = ContrastiveConfig()
     loss: LossConfig = LossConfig()
 
     @property
@@ -270,6 +289,33 @@ class FinetuneConfig(RunConfig):
                 f"{', '.join(LISTWISE_LOSSES)} compare products of one query: set train.list_size to 2 or more"
             )
         return self
+
+
+TextSource = Literal["products", "reviews", "pairs", "queries", "histories", "sessions"]
+ALL_SOURCES: tuple[TextSource, ...] = ("products", "reviews", "pairs", "queries", "histories", "sessions")
+
+
+class PretrainConfig(RunConfig):
+    """`planogram pretrain`: model a shop's own language and write a bundle that `finetune` takes as its backbone."""
+
+    name: str = Field("shop-language", description="of the bundle")
+    objective: Literal["masked", "causal"] = Field("masked", description="`causal`: the next token, for decoders")
+    masking: Literal["token", "whole_word", "span"] = Field(
+        "whole_word", description="what is masked as one; a Chinese character is a word"
+    )
+    mask_share: float = Field(0.15, gt=0, lt=1, description="of a text's tokens")
+    mean_span: float = Field(3.0, ge=1, le=10, description="of span: words, before lengths are cut at 10")
+    sources: Annotated[tuple[TextSource, ...], Field(strict=False)] = Field(
+        ALL_SOURCES,
+        min_length=1,
+        description="whose text, of those that the shop has; `queries`: judged and shown ones",
+    )
+    part: Literal["train", "all"] = Field(
+        "train", description="`train`: without texts of rows that validate or test by `split`, products aside"
+    )
+    valid_share: float = Field(0.05, gt=0, lt=1, description="share of different texts that validates, by their hash")
+    # A new model learns from nothing: its rates are above those of fine-tuning.
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=5e-4, head_learning_rate=5e-4)
 
 
 class EvaluateConfig(Section):

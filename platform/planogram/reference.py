@@ -11,6 +11,7 @@ from planogram.config import Section
 #: stage -> its section
 STAGES: dict[str, type[Section]] = {
     "planogram data simulate": config.SimulateConfig,
+    "planogram pretrain": config.PretrainConfig,
     "planogram finetune": config.FinetuneConfig,
     "planogram evaluate": config.EvaluateConfig,
     "planogram demo": config.DemoConfig,

@@ -443,6 +443,22 @@ def test_quantized_layers_compute_nearly_what_the_plain_ones_do(base, error, fam
         assert (quantized(hidden) - expected).norm() / expected.norm() < error
 
 
+@pytest.mark.parametrize("base", ["nf4", "int8"])
+@pytest.mark.parametrize("method", ["lora", "adalora", "prefix", "houlsby"])
+def test_the_state_of_a_quantized_backbone_is_the_rest_and_loads_after_use(method, base):
+    pytest.importorskip("bitsandbytes")
+    backbone, other = _adapted(method, base=base), _adapted(method, base=base, seed=1)
+    _train(backbone, steps=3)
+    _output(other)
+    state = backbone.state_dict()
+    assert set(trainable_state(backbone)) < set(state)
+    assert not any("dense.weight" in name for name in state)
+    missing, unexpected = other.load_state_dict(state, strict=False)
+    assert not unexpected
+    assert not set(missing) & set(trainable_state(backbone))
+    torch.testing.assert_close(_output(other), _output(backbone))
+
+
 def test_nf4_leaves_layers_of_odd_width_alone():
     """bitsandbytes' CPU kernel would return wrong weights for them."""
     pytest.importorskip("bitsandbytes")

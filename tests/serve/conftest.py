@@ -37,7 +37,7 @@ class FakeEngine:
         max_tokens=8,
     )
 
-    def tokenize(self, pairs: Sequence[Pair]) -> Tokens:
+    def tokenize(self, pairs: Sequence[Pair], features=None) -> Tokens:
         words = [[hash(word) for word in f"{a} {b}".split()] for a, b in pairs]
         limit = self.manifest.max_tokens
         cut = [ids[:limit] for ids in words]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from planogram.errors import IntegrityError, NotFoundError
+from planogram.errors import ConfigError, IntegrityError, NotFoundError
 from planogram.registry.bundle import WEIGHTS, BundleManifest, Head, write_bundle
 from planogram.registry.store import Registry
 from planogram.serve.app import build, resolve
@@ -67,3 +67,21 @@ def test_the_application_has_bounded_queues_and_quick_health_checks(bundle, rout
         assert options.health_check_period_s * 3 + options.health_check_timeout_s * 3 <= 30
         assert options.autoscaling_config.max_replicas > 1
     assert sum(deployment.ray_actor_options["num_cpus"] for deployment in built.deployments) < 2
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"kind": "bi-encoder", "heads": ()}, "bi-encoder"),
+        ({"features": {"numeric": [{"name": "price", "quantiles": [0.0, 1.0], "scores": [-1.0, 1.0]}]}}, "price"),
+    ],
+)
+def test_what_does_not_rank_by_text_alone_is_no_ranker(bundle, tmp_path, change, named):
+    manifest = BundleManifest.model_validate(
+        {"name": "other", "heads": [{"name": "click"}], "backbone": "none", "text_fields": ["title"], "max_tokens": 8}
+        | change
+    )
+    with write_bundle(str(tmp_path / "other"), manifest) as aside:
+        save_file({"w": np.zeros(2, dtype=np.float32)}, aside / WEIGHTS)
+    with pytest.raises(ConfigError, match=named):
+        resolve(str(tmp_path / "other"))

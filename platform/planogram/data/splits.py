@@ -44,7 +44,8 @@ def assign(frame: pd.DataFrame, config: SplitConfig) -> Parts:
         return frame[column].to_numpy(dtype=str)
     if config.by == "time":
         return _by_time(frame[column], config)
-    return _by_group(frame[column].to_numpy(dtype=str), config)
+    # Numbers in the order of the texts split as the texts would, and need not be sorted as long strings.
+    return _by_group(pd.factorize(frame[column].astype(str), sort=True)[0], config)
 
 
 def take(frame: pd.DataFrame, config: SplitConfig, part: str, what: str) -> pd.DataFrame:
@@ -73,7 +74,7 @@ def _by_time(timestamps: "pd.Series[Any]", config: SplitConfig) -> Parts:
     return np.select([timestamps >= test_from, timestamps >= valid_from], ["test", "valid"], "train")
 
 
-def _by_group(groups: npt.NDArray[np.str_], config: SplitConfig) -> Parts:
+def _by_group(groups: npt.NDArray[np.intp], config: SplitConfig) -> Parts:
     if (count := len(np.unique(groups))) < config.folds + 1:
         raise DataError(
             f"{count} different values of {config.by} for {config.folds} folds",

@@ -136,12 +136,11 @@ def _uncased(model: models.WordPiece) -> Tokenizer:
 
 
 def _continuations(corpus: Sequence[str]) -> list[str]:
-    """The tokens `##c` of single characters, sorted.
+    """The tokens `##c` of single characters that continue a word, sorted.
 
     The trainer numbers them in the random order of a hash map and breaks ties between merges by number; given to it
     first, as if they were special, their numbers are fixed.
     """
-    normalizer = normalizers.BertNormalizer(lowercase=True)
-    return [
-        f"##{character}" for character in sorted(set(normalizer.normalize_str(" ".join(corpus)))) if character != " "
-    ]
+    text = normalizers.BertNormalizer(lowercase=True).normalize_str(" ".join(corpus))
+    words = {word for word, _ in pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)}
+    return [f"##{character}" for character in sorted({character for word in words for character in word[1:]})]

@@ -15,11 +15,11 @@ from planogram.config import BackboneConfig
 from planogram.data.collate import collate
 from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import Floats, Pair, activate
-from planogram.errors import IntegrityError
+from planogram.errors import ConfigError, IntegrityError
 from planogram.models.adapters import adapt, base_digest, load_adapter
 from planogram.models.backbone import build_backbone, load_backbone, read_architecture
 from planogram.models.heads import BACKBONE, CrossEncoder, Tower
-from planogram.registry.bundle import WEIGHTS, BundleManifest, open_bundle
+from planogram.registry.bundle import WEIGHTS, AdapterRef, BundleManifest, open_bundle
 from planogram.registry.store import backbone_folder
 
 if TYPE_CHECKING:
@@ -38,10 +38,15 @@ class TorchEngine:
 
     Raises:
         IntegrityError: the bundle does not verify, or its weights do not fit its architecture or are not finite.
+        ConfigError: it is no cross-encoder.
     """
 
     def __init__(self, uri: str, device: str | None = None, precision: Precision = "fp32") -> None:
         folder, self.manifest = open_bundle(uri)
+        if self.manifest.kind != "cross-encoder":
+            raise ConfigError(
+                f"{uri} is a {self.manifest.kind}", allowed="a cross-encoder", remedy="choose another bundle"
+            )
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = torch.float32 if precision == "fp32" else torch.bfloat16
         self.model = load_model(folder, self.manifest).to(self.device, dtype).eval()
@@ -78,22 +83,48 @@ def load_model(folder: Path, manifest: BundleManifest) -> CrossEncoder:
         NotFoundError: the base of an adapter is not there.
         IntegrityError: weights and architecture do not fit, the base is another one, or a weight is not finite.
     """
-    weights = _read_weights(folder)
-    backbone = _adapted(manifest, weights) if manifest.adapter else build_backbone(read_architecture(folder))
+    weights = read_weights(folder)
+    backbone = load_backbone_of(folder, manifest, weights)
     tower = Tower(manifest.features.width, manifest.tower_size, 0.0) if manifest.features.width else None
     model = CrossEncoder(backbone, [head.name for head in manifest.heads], manifest.pooling, 0.0, tower)
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    missing = [name for name in shapes if name not in weights and not (manifest.adapter and name.startswith(BACKBONE))]
-    if wrong := [*missing, *(name for name, tensor in weights.items() if shapes.get(name) != tensor.shape)]:
+    _load(folder, model, {name: tensor for name, tensor in weights.items() if not name.startswith(BACKBONE)})
+    return model
+
+
+def load_backbone_of(folder: Path, manifest: BundleManifest, weights: dict[str, torch.Tensor]) -> "PreTrainedModel":
+    """The backbone of a bundle with its weights.
+
+    Raises:
+        NotFoundError: the base of an adapter is not there.
+        IntegrityError: weights and architecture do not fit, or the base is another one.
+    """
+    own = {name.removeprefix(BACKBONE): tensor for name, tensor in weights.items() if name.startswith(BACKBONE)}
+    if manifest.adapter:
+        return _adapted(manifest, manifest.adapter, own)
+    backbone = build_backbone(read_architecture(folder))
+    _load(folder, backbone, own)
+    return backbone
+
+
+def _load(folder: Path, model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Load weights by name; the backbone of a larger model has its own already."""
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items() if not name.startswith(BACKBONE)}
+    wrong = [name for name in shapes if name not in weights]
+    wrong += [name for name, tensor in weights.items() if shapes.get(name) != tensor.shape]
+    if wrong:
         raise IntegrityError(
             f"{folder / WEIGHTS}: weights and architecture do not fit at {', '.join(wrong[:3])}",
             remedy="publish the bundle anew",
         )
     model.load_state_dict(weights, strict=False)
-    return model
 
 
-def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The bundle's tensors.
+
+    Raises:
+        IntegrityError: the file is none of safetensors, or a weight is not finite.
+    """
     try:
         weights = load_file(folder / WEIGHTS)
     except SafetensorError as error:
@@ -104,10 +135,8 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
-def _adapted(manifest: BundleManifest, weights: dict[str, torch.Tensor]) -> "PreTrainedModel":
+def _adapted(manifest: BundleManifest, reference: AdapterRef, state: dict[str, torch.Tensor]) -> "PreTrainedModel":
     """The adapter's base with the adapter in it."""
-    reference = manifest.adapter
-    assert reference is not None
     config = BackboneConfig(name=backbone_folder(reference.base), dropout=0.0)
     backbone, _ = load_backbone(config, (), manifest.max_tokens)
     if base_digest(backbone) != reference.base_digest:
@@ -116,6 +145,5 @@ def _adapted(manifest: BundleManifest, weights: dict[str, torch.Tensor]) -> "Pre
             remedy="bring that base back, or train the adapter anew",
         )
     adapt(backbone, reference.config)
-    own = {name: tensor for name, tensor in weights.items() if name.startswith(BACKBONE)}
-    load_adapter(backbone, {name.removeprefix(BACKBONE): tensor for name, tensor in own.items()})
+    load_adapter(backbone, state)
     return backbone

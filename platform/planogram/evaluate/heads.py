@@ -35,7 +35,7 @@ def head_metrics(head: Head, spec: TaskSpec, examples: Examples, scores: Scores,
 
 def ranking_means(spec: TaskSpec, examples: Examples, scores: Scores, k: int = 10) -> dict[str, float]:
     """Means over lists; empty where nothing is ranked."""
-    if not spec.ranks:
+    if not spec.ranks or len(np.unique(examples.groups)) == len(examples):
         return {}
     found = per_query(examples.grades, scores, examples.groups, k)
     return {name: float(values.mean()) for name, values in found.items() if len(values)}

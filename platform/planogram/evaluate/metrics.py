@@ -1,6 +1,6 @@
 """Ranking and grading metrics, per query where they rank, with bootstrap intervals over queries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,26 @@ def per_query(grades: Floats, scores: Floats, groups: Groups, k: int) -> dict[st
             rows[f"mrr@{k}"].append(1.0 / (int(relevant.argmax()) + 1) if relevant[:k].any() else 0.0)
             rows[f"recall@{k}"].append(float(relevant[:k].sum() / min(k, relevant.sum())))
     return {name: np.asarray(values) for name, values in rows.items()}
+
+
+def retrieval_metrics(scores: Floats, good: Mapping[int, set[int]], k: int) -> dict[str, float]:
+    """NDCG, MRR and recall at k of searches over all candidates, with binary relevance; mean over queries.
+
+    Args:
+        scores: (queries, candidates) higher is better.
+        good: query -> its relevant candidates, at least one.
+        k: cut-off.
+    """
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+    rows: list[tuple[float, float, float]] = []
+    for query, relevant in good.items():
+        found = np.asarray([int(c) in relevant for c in np.argsort(-scores[query], kind="stable")[:k]])
+        possible = min(k, len(relevant))
+        first = 1 / (int(found.argmax()) + 1) if found.any() else 0.0
+        gain = float((found * discounts[: len(found)]).sum() / discounts[:possible].sum())
+        rows.append((gain, first, float(found.sum() / possible)))
+    means = np.mean(rows, axis=0)
+    return {f"{name}@{k}": float(value) for name, value in zip(("ndcg", "mrr", "recall"), means, strict=True)}
 
 
 def bootstrap(values: Floats, resamples: int, seed: int) -> Interval:

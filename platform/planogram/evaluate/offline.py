@@ -13,6 +13,7 @@ from planogram.data.examples import TASKS, Examples, Source, load
 from planogram.data.shop import open_shop
 from planogram.engines.base import Engine, score
 from planogram.errors import ConfigError
+from planogram.evaluate import retrieval
 from planogram.evaluate.heads import head_metrics
 from planogram.evaluate.lexical import bm25
 from planogram.evaluate.metrics import Interval, bootstrap, per_query
@@ -38,6 +39,21 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     version = Registry().resolve(config.bundle)
     _, manifest = open_bundle(version.path)
     source = _source(manifest, config)
+    common = {
+        "bundle": version.reference if version.version else version.path,
+        "part": config.part,
+        "fold": source.split.fold,
+        "data_digest": open_shop(config.shop)["data_digest"],
+    }
+    if manifest.kind == "bi-encoder":
+        task = config.task or manifest.lineage["config"]["task"]
+        return common | retrieval.evaluate(version.path, task, source, config.k, config.batch_tokens)
+    return common | _evaluate_heads(version, manifest, source, config)
+
+
+def _evaluate_heads(
+    version: ModelVersion, manifest: BundleManifest, source: Source, config: EvaluateConfig
+) -> dict[str, Any]:
     heads = [(column, head, config.task or head.name) for column, head in enumerate(manifest.heads)]
     heads = heads[:1] if config.task else heads
     parts = {task: load(task, source) for _, _, task in heads}
@@ -52,20 +68,16 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
         found = head_metrics(_comparable(head, task), TASKS[task], examples, scores, config.k)
         metrics |= found if column == 0 else {f"{task}.{key}": value for key, value in found.items()}
     first_scores = scored["score_0"].to_numpy(dtype=np.float32)[: len(first)]
-    ranks = TASKS[heads[0][2]].ranks
+    ranks = TASKS[heads[0][2]].ranks and len(np.unique(first.groups)) < len(first)
     lexical = rank_metrics(first, bm25(first.pairs), config) if ranks else {}
     intervals = rank_metrics(first, first_scores, config) if ranks else {}
     return {
-        "bundle": version.reference if version.version else version.path,
-        "part": config.part,
-        "fold": source.split.fold,
         "examples": len(first),
         "queries": len(np.unique(first.groups)),
         "metrics": metrics,
         "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
         "lexical": _means(lexical),
         "truncated": float(scored["truncated"].mean()),
-        "data_digest": open_shop(config.shop)["data_digest"],
     }
 
 

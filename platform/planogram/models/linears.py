@@ -52,7 +52,7 @@ def quantize(backbone: "PreTrainedModel", base: Quantization) -> None:
 
     `nf4` is QLoRA's (Dettmers et al. 2023) with double quantization; it computes in bfloat16 on a GPU and in float32
     on a CPU, so move the backbone to its device first. A layer whose inputs are no multiple of 64 stays in float32.
-    `int8` is LLM.int8() (Dettmers et al. 2022).
+    `int8` is LLM.int8() (Dettmers et al. 2022). Quantized weights are in no `state_dict`: they come from the base anew.
 
     Raises:
         ConfigError: bitsandbytes is not installed, or no layer can be quantized.
@@ -108,7 +108,15 @@ def _filled(quantized: Any, layer: nn.Module) -> nn.Module:
     quantized.weight.data = (weight.T if is_conv(layer) else weight).float().contiguous().clone()
     if layer.bias is not None:
         quantized.bias.data = layer.bias.detach().clone()
+    quantized.register_state_dict_post_hook(_leave_out)
     return quantized.to(layer.weight.device).requires_grad_(False).train(layer.training)  # quantizes
+
+
+def _leave_out(_: nn.Module, state: dict[str, Any], prefix: str, __: dict[str, Any]) -> None:
+    """Keep packed weights and their scales out of a state: int8 layers that have run refuse to load them."""
+    own = tuple(f"{prefix}{name}" for name in ("weight", "bias", "SCB"))
+    for name in [name for name in state if name.startswith(own)]:
+        del state[name]
 
 
 def _is_packed(parameter: nn.Parameter) -> bool:

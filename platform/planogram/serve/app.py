@@ -5,6 +5,7 @@ Serve config files name it as `import_path: planogram.serve.app:build`.
 
 from typing import TYPE_CHECKING, Any
 
+from planogram.errors import ConfigError
 from planogram.registry.bundle import open_bundle
 from planogram.registry.store import Registry
 from planogram.serve.backend import ModelInfo
@@ -77,9 +78,17 @@ def resolve(reference: str) -> ModelInfo:
     Raises:
         NotFoundError: there is none.
         IntegrityError: it does not verify; the message names the file.
+        ConfigError: it does not score a query and a product by their texts.
     """
     version = Registry().resolve(reference)
     _, manifest = open_bundle(version.path)
+    if manifest.kind != "cross-encoder" or manifest.features.width:
+        what = f"takes {', '.join(manifest.features.names)}" if manifest.features.width else f"is a {manifest.kind}"
+        raise ConfigError(
+            f"{reference} {what}",
+            allowed="a cross-encoder of texts alone",
+            remedy="choose another bundle as the ranker",
+        )
     return ModelInfo(
         name=version.name,
         version=version.version,
@@ -88,4 +97,5 @@ def resolve(reference: str) -> ModelInfo:
         heads=tuple(head.name for head in manifest.heads),
         text_fields=manifest.text_fields,
         max_tokens=manifest.max_tokens,
+        text_language=manifest.text_language,
     )

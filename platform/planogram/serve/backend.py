@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from planogram.data.text import Language
 from planogram.engines.base import Floats
 from planogram.errors import OverloadedError, PlanogramError
 
@@ -58,6 +59,7 @@ class ModelInfo:
     heads: tuple[str, ...]
     text_fields: tuple[str, ...]
     max_tokens: int
+    text_language: Language = "en"
 
     @property
     def primary(self) -> int:

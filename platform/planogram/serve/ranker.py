@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from planogram.data.text import clean, product_text, query_text
+from planogram.data.text import Language, clean, product_text, query_text
 from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Engine, Pair
 from planogram.serve.backend import Document, FailedError, ModelInfo, Scored
@@ -74,14 +74,16 @@ class Ranker:
             raise FailedError(f"{self.model.path} gives scores that are not finite")
 
     def _tokenize(self, query: str, documents: Sequence[Document]) -> Tokens:
-        return self._engine.tokenize(pair_texts(query, documents, self.model.text_fields))
+        return self._engine.tokenize(pair_texts(query, documents, self.model.text_fields, self.model.text_language))
 
 
-def pair_texts(query: str, documents: Sequence[Document], text_fields: Sequence[str]) -> list[Pair]:
+def pair_texts(
+    query: str, documents: Sequence[Document], text_fields: Sequence[str], language: Language = "en"
+) -> list[Pair]:
     """The model's text of each pair: by the same functions as in training."""
     text = query_text(query)
     return [
-        (text, clean(document) if isinstance(document, str) else product_text(document, text_fields))
+        (text, clean(document) if isinstance(document, str) else product_text(document, text_fields, language))
         for document in documents
     ]
 

@@ -1,34 +1,39 @@
 """Cross-encoders with one head per task: the learning of grades, clicks, purchases, sentiment and likeness."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from planogram import storage
 from planogram.config import FinetuneConfig
 from planogram.data.collate import collate, token_batches
-from planogram.data.examples import TASKS, Examples, Source, corpus, load
+from planogram.data.examples import TASKS, Examples, load
 from planogram.data.features import FeatureSpec, fit_features
 from planogram.data.sampler import list_batches
-from planogram.data.tokenizer import TOKENIZER_FILE, PairTokenizer, Tokens
+from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import calibrated, sigmoid
-from planogram.errors import ConfigError, TrainingError
+from planogram.errors import TrainingError
 from planogram.evaluate.heads import fit_calibration, head_metrics, with_cutoffs
 from planogram.models.adalora import regularizer
-from planogram.models.adapters import adapt, base_digest, check_stage, load_adapter, merge, mergeable
-from planogram.models.backbone import SCRATCH, build_backbone, load_backbone, read_architecture
-from planogram.models.heads import BACKBONE, CrossEncoder, Tower, TrainedScorer, parameter_groups
+from planogram.models.adapters import adapt
+from planogram.models.heads import CrossEncoder, Tower, TrainedScorer, parameter_groups
 from planogram.models.losses import weighted_loss
-from planogram.registry.bundle import WEIGHTS, AdapterRef, BundleManifest, Head
-from planogram.registry.store import backbone_folder
+from planogram.registry.bundle import WEIGHTS, BundleManifest, Head
+from planogram.tasks.backbones import (
+    adapter_ref,
+    bundle_weights,
+    copy_backbone_files,
+    initial_backbone,
+    pad_id,
+    prepare_backbone,
+    source,
+)
 from planogram.train.context import TrainContext
 from planogram.train.engine import TrainEngine
 from planogram.train.loop import Positions
@@ -53,17 +58,7 @@ class ScoringStage:
 
     def prepare(self, config: FinetuneConfig, folder: Path) -> None:
         """The backbone, its tokenizer, and the scales of features; loaded once for all workers."""
-        check_stage(config.adapter, config.train.zero_stage)
-        if config.adapter.method != "none" and config.backbone.name == SCRATCH:
-            raise ConfigError(
-                f"adapter.method={config.adapter.method} on a scratch backbone",
-                remedy="pretrain a backbone first: an adapter changes little of what its base knows",
-            )
-        backbone = config.backbone.model_copy(update={"name": backbone_folder(config.backbone.name)})
-        model, tokenizer = load_backbone(backbone, _texts(config), config.text.max_tokens)
-        model.config.save_pretrained(folder)
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
-        tokenizer.save(str(folder / TOKENIZER_FILE))
+        model, tokenizer = prepare_backbone(config, folder)
         starts = {name: _start(config, name, model, tokenizer) for name in config.tasks}
         storage.write_json(str(folder / STARTS), starts)
         if config.tower.features:
@@ -103,16 +98,15 @@ class ScoringStage:
             pad_id=pad_id(trained.initial),
             features=spec,
             tower_size=config.tower.hidden_size if spec.width else 0,
-            adapter=_adapter_ref(config, trained.initial),
+            adapter=adapter_ref(config, trained.initial),
             metrics=metrics,
             lineage=trained.lineage,
         )
 
     def fill(self, config: FinetuneConfig, trained: Trained, folder: Path) -> None:
         """Weights, architecture and tokenizer."""
-        save_file(_bundle_weights(config, trained), folder / WEIGHTS)
-        for name in ("config.json", TOKENIZER_FILE):
-            shutil.copy(trained.initial / name, folder / name)
+        save_file(bundle_weights(config, trained), folder / WEIGHTS)
+        copy_backbone_files(trained.initial, folder)
 
 
 class ScoringTask:
@@ -237,11 +231,6 @@ def _mean_one(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return weights / weights.mean()
 
 
-def _texts(config: FinetuneConfig) -> Iterator[str]:
-    """The corpus, read when the first text is asked for: most backbones need none."""
-    yield from corpus(source(config, "train"))
-
-
 @torch.inference_mode()
 def _start(config: FinetuneConfig, task: str, backbone: "PreTrainedModel", tokenizer: Tokenizer) -> dict[str, float]:
     """Scale and shift of a head's first logits, so that training starts at the rates of its targets.
@@ -266,11 +255,6 @@ def _start(config: FinetuneConfig, task: str, backbone: "PreTrainedModel", token
     scale = float(np.clip(fitted.scale, *SLOPES))
     # The shift that keeps the fitted line at the mean logit, whatever became of its slope.
     return {"scale": scale, "shift": float(fitted.shift + (fitted.scale - scale) * logits.mean())}
-
-
-def source(config: FinetuneConfig, part: str) -> Source:
-    """Where the examples of a part come from."""
-    return Source(config.shop, config.text, config.split, config.clicks, config.tower, part)
 
 
 def validation_parts(config: FinetuneConfig) -> dict[str, tuple[Examples, slice]]:
@@ -306,46 +290,9 @@ def read_features(initial: Path) -> FeatureSpec:
     return FeatureSpec.model_validate(storage.read_json(str(path))) if path.is_file() else FeatureSpec()
 
 
-def pad_id(folder: Path) -> int:
-    """Id of the padding token of a backbone."""
-    return int(storage.read_json(str(folder / "config.json")).get("pad_token_id") or 0)
-
-
-def _initial_backbone(folder: Path) -> "PreTrainedModel":
-    backbone = build_backbone(read_architecture(folder))
-    backbone.load_state_dict(load_file(folder / WEIGHTS))
-    return backbone
-
-
-def _keeps_adapter(config: FinetuneConfig) -> bool:
-    """Whether the bundle holds the adapter beside the name of its base."""
-    return config.adapter.method != "none" and not (config.adapter.merge and mergeable(config.adapter))
-
-
-def _adapter_ref(config: FinetuneConfig, initial: Path) -> AdapterRef | None:
-    if not _keeps_adapter(config):
-        return None
-    return AdapterRef(
-        config=config.adapter, base=config.backbone.name, base_digest=base_digest(_initial_backbone(initial))
-    )
-
-
-def _bundle_weights(config: FinetuneConfig, trained: Trained) -> dict[str, Tensor]:
-    """Whole weights, or those of an adapter and its heads."""
-    if config.adapter.method == "none" or _keeps_adapter(config):
-        return trained.weights
-    backbone = _initial_backbone(trained.initial)
-    adapt(backbone, config.adapter.model_copy(update={"base": "fp32"}))
-    own = {name: tensor for name, tensor in trained.weights.items() if name.startswith(BACKBONE)}
-    load_adapter(backbone, {name.removeprefix(BACKBONE): tensor for name, tensor in own.items()})
-    merge(backbone, config.adapter.model_copy(update={"base": "fp32"}))
-    merged = {f"{BACKBONE}{name}": tensor.detach().contiguous() for name, tensor in backbone.named_parameters()}
-    return merged | {name: tensor for name, tensor in trained.weights.items() if name not in own}
-
-
 def _initial_model(folder: Path, config: FinetuneConfig, features: FeatureSpec) -> TrainedScorer:
     torch.manual_seed(config.train.seed)
-    backbone = _initial_backbone(folder)
+    backbone = initial_backbone(folder)
     adapt(backbone, config.adapter)
     dropout = config.backbone.dropout
     tower = Tower(features.width, config.tower.hidden_size, dropout) if features.width else None

@@ -1,7 +1,7 @@
 """The examples of every task: which tables it reads and how they become texts with targets."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from planogram.data.examples import clicks
 from planogram.data.examples.base import Examples, examples, numbered, product_texts, text_columns
 from planogram.data.examples.judged import relevance_examples
 from planogram.data.shop import has_table, read_table
-from planogram.data.splits import take
+from planogram.data.splits import assign, take
 from planogram.data.text import clean, features_text, history_text, query_text
 from planogram.errors import DataError
 
@@ -60,23 +60,106 @@ def load(task: str, source: Source) -> Examples:
     return TASKS[task].load(source)
 
 
-def corpus(source: Source) -> list[str]:
-    """All texts of the shop's products and reviews, from which a tokenizer may learn."""
-    texts: list[str] = []
-    if has_table(source.shop, "products"):
-        texts += _texts(source, _products(source)).values()
-    if has_table(source.shop, "reviews"):
-        texts += [clean(text) for text in _part_of("reviews", source, "train")["text"]]
-    if has_table(source.shop, "pairs"):
-        pairs = _part_of("pairs", source, "train")
-        texts += [clean(text) for column in ("text_a", "text_b") for text in pairs[column]]
-    if has_table(source.shop, "sessions"):
-        texts += [features_text(features) for features in _part_of("sessions", source, "train")["features"]]
-    return texts
+#: what a tokenizer of a fine-tune learns from
+READ_BY_TOKENIZER = ("products", "reviews", "pairs", "sessions")
 
 
-def _part_of(table: str, source: Source, part: str) -> pd.DataFrame:
-    return take(read_table(source.shop, table), source.split, part, table.removesuffix("s"))
+def corpus(source: Source, kinds: Sequence[str] = READ_BY_TOKENIZER) -> list[str]:
+    """All texts of a shop, from which a tokenizer or a language model may learn.
+
+    Args:
+        source: of its part `train`, all products belong to it, unless the split is by product. `held_out` is what
+            neither `train` nor the products have: the rows that validate or test. A table which the split cannot
+            divide, by which no fine-tune of it can be measured, is in `train` as a whole.
+        kinds: of `CORPORA`; those that the shop does not have give nothing.
+    """
+    return [text for kind in kinds for text in CORPORA[kind](source) if text]
+
+
+def _rows(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """The rows of the corpus."""
+    if source.part == "all" or frame.empty:
+        return frame
+    try:
+        trains = assign(frame, source.split) == "train"
+    except DataError:
+        trains = np.ones(len(frame), dtype=bool)
+    return frame[trains if source.part == "train" else ~trains]
+
+
+def _table_rows(source: Source, table: str) -> pd.DataFrame | None:
+    return _rows(read_table(source.shop, table), source) if has_table(source.shop, table) else None
+
+
+def _product_corpus(source: Source) -> list[str]:
+    if not has_table(source.shop, "products"):
+        return []
+    products = _products(source)
+    if source.part != "all" and source.split.by == "product":
+        outside = _held_out_products(source)
+        products = products[products["product_id"].isin(outside) == (source.part == "held_out")]
+    elif source.part == "held_out":
+        return []
+    return list(_texts(source, products).values())
+
+
+def _held_out_products(source: Source) -> set[str]:
+    held_out = replace(source, part="held_out")
+    rows = [_table_rows(held_out, "reviews"), _table_rows(held_out, "judgments"), _impressions(held_out)]
+    return {product for frame in rows if frame is not None for product in frame["product_id"].dropna()}
+
+
+def _review_corpus(source: Source) -> list[str]:
+    rows = _table_rows(source, "reviews")
+    return [] if rows is None else [clean(text) for text in rows["text"]]
+
+
+def _pair_corpus(source: Source) -> list[str]:
+    rows = _table_rows(source, "pairs")
+    return [] if rows is None else [clean(text) for column in ("text_a", "text_b") for text in rows[column]]
+
+
+def _query_corpus(source: Source) -> list[str]:
+    """Each judged or shown query once."""
+    frames = [_table_rows(source, "judgments"), _impressions(source)]
+    queries = [query for frame in frames if frame is not None for query in frame["query"].unique()]
+    return [query_text(query) for query in dict.fromkeys(queries)]
+
+
+def _impressions(source: Source) -> pd.DataFrame | None:
+    """Impressions with a query, whose split is that of the click task."""
+    if not has_table(source.shop, "interactions"):
+        return None
+    table = read_table(source.shop, "interactions")
+    shown = table[(table["event_type"] == "impression") & table["position"].notna() & table["query"].notna()]
+    return _rows(shown, source)
+
+
+def _history_corpus(source: Source) -> list[str]:
+    """Histories in words, without what came next."""
+    rows = _table_rows(source, "histories")
+    if rows is None or not has_table(source.shop, "products"):
+        return []
+    products = read_table(source.shop, "products", ["product_id", "title"])
+    titles = dict(zip(products["product_id"], products["title"], strict=True))
+    pairs = zip(rows["history"], rows["history_labels"], strict=True)
+    return [_history(history, labels, titles, source.text) for history, labels in pairs]
+
+
+def _session_corpus(source: Source) -> list[str]:
+    rows = _table_rows(source, "sessions")
+    return [] if rows is None else [features_text(features) for features in rows["features"]]
+
+
+#: the kinds of text in a shop
+CORPORA: dict[str, Callable[[Source], list[str]]] = {
+    "products": _product_corpus,
+    "reviews": _review_corpus,
+    "pairs": _pair_corpus,
+    "queries": _query_corpus,
+    "histories": _history_corpus,
+    "sessions": _session_corpus,
+}
 
 
 def _products(source: Source, *extra: str) -> pd.DataFrame:
@@ -130,14 +213,21 @@ def _rated(source: Source, rates: pd.DataFrame) -> Examples:
 
 def _sessions(source: Source) -> Examples:
     sessions = take(read_table(source.shop, "sessions"), source.split, source.part, "session")
-    names = source.tower.features
     rows = [dict(features or ()) for features in sessions["features"]]
-    words = [{name: value for name, value in row.items() if name not in names} for row in rows]
+    words = [_written(row, source) for row in rows]
     return examples(
         [(features_text(row), "") for row in words],
         sessions["purchased"].to_numpy(),
         features=_columns(source, pd.DataFrame(rows)),
     )
+
+
+def _written(features: dict[str, str], source: Source) -> dict[str, str]:
+    """The features of a visit that become words."""
+    chosen = source.text.features
+    if chosen is None:
+        return {name: value for name, value in features.items() if name not in source.tower.features}
+    return {name: features[name] for name in chosen if name in features}
 
 
 def _columns(source: Source, frame: pd.DataFrame) -> pd.DataFrame:
