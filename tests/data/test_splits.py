@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import GroupKFold
 
 from planogram.config import SplitConfig
 from planogram.data.splits import assign
@@ -53,3 +54,11 @@ def test_an_absent_column_is_named():
 def test_too_few_groups_are_refused():
     with pytest.raises(DataError, match="3 different values"):
         assign(frame(queries=3), SplitConfig())
+
+
+def test_long_texts_split_as_scikit_learn_splits_them():
+    generator = np.random.default_rng(0)
+    texts = np.asarray([f"很好{number} text" for number in generator.integers(0, 90, 400)])
+    _, test = list(GroupKFold(5).split(texts, groups=texts))[2]
+    parts = assign(pd.DataFrame({"text": texts}), SplitConfig(by="text", fold=2))
+    assert np.flatnonzero(parts == "test").tolist() == test.tolist()
