@@ -139,7 +139,7 @@ def finetune(config_path: Config = None, settings: Overrides = None, as_json: As
     """
     from planogram.finetune import run
 
-    result = run(config.load(config.FinetuneConfig, config_path, settings or ()))
+    result = run(config.load_finetune(config_path, settings or ()))
     if as_json:
         _print_json(result)
     else:

