@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 STAGES = {
     "simulate": config.SimulateConfig,
     "finetune": config.FinetuneConfig,
+    "next": config.NextItemConfig,
     "pretrain": config.PretrainConfig,
     "evaluate": config.EvaluateConfig,
 }

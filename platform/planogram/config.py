@@ -314,7 +314,7 @@ class SequenceConfig(Section):
 
 
 class TransitionConfig(Section):
-    """Counts of what was taken after what, beside the model: score = probability + weight * count."""
+    """Counts of what was taken after what, beside the model: score = logit + weight * log(count + 0.1)."""
 
     window: int = Field(10, ge=0, description="steps from one item to another that still count; 0: no counts")
     step_decay: float = Field(0.7, gt=0, le=1, description="what each further step between two items counts")
@@ -322,7 +322,7 @@ class TransitionConfig(Section):
     history_decay: float = Field(0.3, gt=0, le=1, description="what each older item of a history counts")
     text_neighbours: int = Field(0, ge=0, description="products of the most similar text that count as if seen next")
     text_weight: float = Field(3.0, ge=0, description="counts that a neighbour of equal text stands for")
-    weight: float | None = Field(None, ge=0, description="of a count; absent: fitted on the validation split")
+    weight: float | None = Field(None, ge=0, description="of a count's log; absent: fitted on the validation split")
 
 
 class NextItemConfig(RunConfig):
@@ -341,6 +341,14 @@ class NextItemConfig(RunConfig):
     )
     # Item vectors begin as noise: they learn at the rate of heads, and faster than a language model would.
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3, head_learning_rate=1e-3, weight_decay=0.0)
+
+    @model_validator(mode="after")
+    def _counts_of_validation_weigh_what_was_fitted(self) -> "NextItemConfig":
+        if self.with_valid and self.transitions.window and self.transitions.weight is None:
+            raise ValueError("with_valid leaves nothing to fit transitions.weight on: give it, or set refit instead")
+        if self.with_valid and self.refit:
+            raise ValueError("refit sets with_valid for its second training: set one of them")
+        return self
 
 
 TextSource = Literal["products", "reviews", "pairs", "queries", "histories", "sessions"]
