@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[1]
 STAGES = {
     "simulate": config.SimulateConfig,
     "finetune": config.FinetuneConfig,
-    "next": config.NextItemConfig,
     "pretrain": config.PretrainConfig,
     "evaluate": config.EvaluateConfig,
 }
@@ -30,7 +29,10 @@ def named(path: Path) -> str:
 def test_a_jobs_config_fits_the_stage_it_is_named_after(path):
     stage = path.stem.split("-")[0]
     assert stage in STAGES, f"{path.name} is named after no stage: {', '.join(STAGES)}"
-    config.load(STAGES[stage], str(path))
+    if stage == "finetune":
+        config.load_finetune(str(path))
+    else:
+        config.load(STAGES[stage], str(path))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=named)
