@@ -78,6 +78,9 @@ class BackboneConfig(Section):
         "`last`: the last token, for decoders",
     )
     dropout: float = Field(0.1, ge=0, lt=1)
+    freeze_embeddings: bool = Field(
+        False, description="token vectors stay as they were pretrained: half of MiniLM's weights, a third of a CPU step"
+    )
     family: Literal["bert", "gpt2"] = Field("bert", description="scratch: an encoder, or a decoder")
     vocab_size: int = Field(8192, ge=128, description="scratch: size of the trained tokenizer")
     hidden_size: int = Field(128, ge=8, description="scratch")
@@ -171,8 +174,10 @@ class TrainConfig(Section):
     )
     seed: int = Field(0, ge=0)
     zero_stage: int = Field(2, ge=0, le=3, description="DeepSpeed ZeRO")
-    precision: Literal["fp32", "autocast", "bf16"] = Field(
-        "fp32", description="`autocast`: float32 weights, matrix products in bfloat16; `bf16`: bfloat16 weights too"
+    precision: Literal["auto", "fp32", "autocast", "bf16"] = Field(
+        "auto",
+        description="`autocast`: float32 weights, matrix products in bfloat16; `bf16`: bfloat16 weights too; "
+        "`auto`: autocast where every worker multiplies bfloat16 in hardware, else fp32",
     )
 
 

@@ -21,7 +21,14 @@ from planogram.train.progress import PROGRESS, read_progress
 SETTINGS = {
     "backbone": {"name": "scratch", "hidden_size": 32, "layers": 1, "attention_heads": 2, "vocab_size": 500},
     "text": {"max_tokens": 48, "fields": ["title", "description"]},
-    "train": {"epochs": 2, "micro_batch": 8, "list_size": 4, "validations_per_epoch": 3, "patience": 100},
+    "train": {
+        "epochs": 2,
+        "micro_batch": 8,
+        "list_size": 4,
+        "validations_per_epoch": 3,
+        "patience": 100,
+        "precision": "fp32",
+    },
     "loss": {"bce": 1.0, "pairwise_logistic": 0.5, "listnet": 0.5},
 }
 

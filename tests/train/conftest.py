@@ -25,6 +25,7 @@ RUN = [
     "train.epochs=3",
     "train.micro_batch=8",
     "train.patience=100",
+    "train.precision=fp32",
     "launch.workers=0",
 ]
 

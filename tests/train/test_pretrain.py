@@ -28,6 +28,7 @@ RUN = [
     "train.micro_batch=8",
     "train.validations_per_epoch=1",
     "train.patience=100",
+    "train.precision=fp32",
     "launch.workers=0",
 ]
 GPT2 = (

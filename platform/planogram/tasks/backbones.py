@@ -67,6 +67,15 @@ def initial_backbone(folder: Path) -> "PreTrainedModel":
     return backbone
 
 
+def training_backbone(config: FinetuneConfig, folder: Path) -> "PreTrainedModel":
+    """The backbone that `prepare_backbone` wrote, with its adapters, and with what is frozen."""
+    backbone = initial_backbone(folder)
+    if config.backbone.freeze_embeddings:
+        backbone.get_input_embeddings().requires_grad_(False)
+    adapt(backbone, config.adapter)
+    return backbone
+
+
 def keeps_adapter(config: FinetuneConfig) -> bool:
     """Whether the bundle holds the adapter beside the name of its base."""
     return config.adapter.method != "none" and not (config.adapter.merge and mergeable(config.adapter))
@@ -83,8 +92,11 @@ def adapter_ref(config: FinetuneConfig, initial: Path) -> AdapterRef | None:
 
 def bundle_weights(config: FinetuneConfig, trained: Trained) -> dict[str, Tensor]:
     """Whole weights, or those of an adapter and its heads."""
-    if config.adapter.method == "none" or keeps_adapter(config):
+    if keeps_adapter(config):
         return trained.weights
+    if config.adapter.method == "none":
+        frozen = {f"{BACKBONE}{name}": tensor for name, tensor in load_file(trained.initial / WEIGHTS).items()}
+        return frozen | trained.weights
     backbone = initial_backbone(trained.initial)
     adapt(backbone, config.adapter.model_copy(update={"base": "fp32"}))
     own = {name: tensor for name, tensor in trained.weights.items() if name.startswith(BACKBONE)}

@@ -19,7 +19,6 @@ from planogram.data.tokenizer import PairTokenizer
 from planogram.errors import ConfigError
 from planogram.evaluate.metrics import retrieval_metrics
 from planogram.models.adalora import regularizer
-from planogram.models.adapters import adapt
 from planogram.models.bi_encoder import BiEncoder
 from planogram.models.contrastive import gather_with_grad, in_chunks, info_nce
 from planogram.models.heads import parameter_groups
@@ -28,10 +27,10 @@ from planogram.tasks.backbones import (
     adapter_ref,
     bundle_weights,
     copy_backbone_files,
-    initial_backbone,
     pad_id,
     prepare_backbone,
     source,
+    training_backbone,
 )
 from planogram.train.context import TrainContext
 from planogram.train.engine import TrainEngine
@@ -102,9 +101,7 @@ class ContrastiveTask:
         self.config = config
         self.context = context
         torch.manual_seed(config.train.seed)
-        backbone = initial_backbone(initial)
-        adapt(backbone, config.adapter)
-        self.model = BiEncoder(backbone, config.backbone.pooling)
+        self.model = BiEncoder(training_backbone(config, initial), config.backbone.pooling)
         self.pad_id = pad_id(initial)
         self.training = texts_of(load(config.task, source(config, "train")))
         self.validation = texts_of(load(config.task, source(config, "valid")))

@@ -21,7 +21,6 @@ from planogram.engines.base import calibrated, sigmoid
 from planogram.errors import TrainingError
 from planogram.evaluate.heads import fit_calibration, head_metrics, with_cutoffs
 from planogram.models.adalora import regularizer
-from planogram.models.adapters import adapt
 from planogram.models.heads import CrossEncoder, Tower, TrainedScorer, parameter_groups
 from planogram.models.losses import weighted_loss
 from planogram.registry.bundle import WEIGHTS, BundleManifest, Head
@@ -29,10 +28,10 @@ from planogram.tasks.backbones import (
     adapter_ref,
     bundle_weights,
     copy_backbone_files,
-    initial_backbone,
     pad_id,
     prepare_backbone,
     source,
+    training_backbone,
 )
 from planogram.train.context import TrainContext
 from planogram.train.engine import TrainEngine
@@ -292,8 +291,7 @@ def read_features(initial: Path) -> FeatureSpec:
 
 def _initial_model(folder: Path, config: FinetuneConfig, features: FeatureSpec) -> TrainedScorer:
     torch.manual_seed(config.train.seed)
-    backbone = initial_backbone(folder)
-    adapt(backbone, config.adapter)
+    backbone = training_backbone(config, folder)
     dropout = config.backbone.dropout
     tower = Tower(features.width, config.tower.hidden_size, dropout) if features.width else None
     scorer = CrossEncoder(backbone, config.tasks, config.backbone.pooling, dropout, tower)

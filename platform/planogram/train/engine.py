@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from planogram.errors import TrainingError
 from planogram.train.context import TrainContext
 from planogram.train.schedule import factor
 
+Precision = Literal["fp32", "autocast", "bf16"]
 CHECKPOINT_TAG = "state"
 PROCESS_GROUP_TIMEOUT_S = 120
 
@@ -46,12 +47,13 @@ class TrainEngine:
         )
         self.module = model
         self._stage = train.zero_stage
+        self.precision = resolve_precision(train.precision, context)
         self._total_steps = total_steps
         self._engine, _, _, _ = deepspeed.initialize(
             model=model.to(context.device),
             optimizer=adam,
             lr_scheduler=schedule,
-            config=_deepspeed_config(train, optimizer, context.world_size),
+            config=_deepspeed_config(train, optimizer, context.world_size, self.precision),
         )
 
     def forward(self, *inputs: Tensor | None, **named: Tensor | None) -> Tensor:
@@ -141,14 +143,33 @@ def _deepspeed(context: TrainContext) -> Any:
     return deepspeed
 
 
-def _deepspeed_config(train: TrainConfig, optimizer: OptimizerConfig, world_size: int) -> dict[str, Any]:
+def resolve_precision(asked: Literal["auto", "fp32", "autocast", "bf16"], context: TrainContext) -> Precision:
+    """What `auto` means on these workers; a collective call.
+
+    Processors without bfloat16 instructions emulate them about ten times slower than float32.
+    """
+    if asked != "auto":
+        return asked
+    return "autocast" if all(context.gather(_multiplies_bf16(context.device))) else "fp32"
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _deepspeed_config(
+    train: TrainConfig, optimizer: OptimizerConfig, world_size: int, precision: Precision
+) -> dict[str, Any]:
     return {
         "train_batch_size": train.micro_batch * train.accumulation * world_size,
         "train_micro_batch_size_per_gpu": train.micro_batch,
         "gradient_accumulation_steps": train.accumulation,
         "gradient_clipping": optimizer.clip_norm,
-        "bf16": {"enabled": train.precision == "bf16"},
-        "torch_autocast": {"enabled": train.precision == "autocast", "dtype": "bfloat16"},
+        "bf16": {"enabled": precision == "bf16"},
+        "torch_autocast": {"enabled": precision == "autocast", "dtype": "bfloat16"},
         "zero_optimization": {"stage": train.zero_stage, "overlap_comm": False, "contiguous_gradients": True},
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,

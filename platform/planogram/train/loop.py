@@ -88,7 +88,8 @@ class _Loop:
             self._epoch()
         if self.context.is_first:
             self.log.flush()
-            storage.write_json(storage.join(self.context.run_dir, RESULT), _result(self.state))
+            result = _result(self.state) | {"precision": self.engine.precision}
+            storage.write_json(storage.join(self.context.run_dir, RESULT), result)
         return self.state
 
     def _finished(self) -> bool:

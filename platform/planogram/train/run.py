@@ -79,7 +79,7 @@ def execute(stage: Stage[C], config: C) -> dict[str, Any]:
 
     Returns:
         `run`, `run_dir`, `bundle` (folder), `metrics` (validation, of the best weights), `steps`, `best_step`,
-        `stopped_early`, and `history` (one entry per validation; the first is before any training).
+        `stopped_early`, `precision`, and `history` (one entry per validation; the first is before any training).
 
     Raises:
         ConfigError: `config.run` exists with another configuration.
@@ -104,6 +104,7 @@ def execute(stage: Stage[C], config: C) -> dict[str, Any]:
         "steps": result["steps"],
         "best_step": result["best_step"],
         "stopped_early": result["stopped_early"],
+        "precision": result["precision"],
         "history": result["history"],
     }
 
