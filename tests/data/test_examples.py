@@ -206,3 +206,23 @@ def test_features_of_a_session_are_words_or_numbers(tmp_path):
     with pytest.raises(DataError, match="colour") as error:
         load("purchase", source(visits, tower=TowerConfig(features=("colour",))))
     assert "month" in error.value.allowed
+
+
+def test_judgments_count_less_the_more_their_judges_differed(tmp_path):
+    judged = [
+        {"query": "shoe", "product_id": product, "grade": 3.0, "grade_variance": variance}
+        for product, variance in (("a", 0.0), ("b", 1.0), ("c", 0.5))
+    ]
+    both = {"products": PRODUCTS, "judgments": judged}
+    weights = load("relevance", source(write_shop(str(tmp_path / "shop"), both))).weights
+    assert weights == pytest.approx([1.0, 1 / 3, 1 / 2])
+
+
+@pytest.mark.parametrize("variances", [[None, None], [0.0, 0.0]])
+def test_judgments_count_alike_where_nothing_is_known_of_their_judges(tmp_path, variances):
+    judged = [
+        {"query": "shoe", "product_id": product, "grade": 3.0, "grade_variance": variance}
+        for product, variance in zip("ab", variances, strict=True)
+    ]
+    both = {"products": PRODUCTS, "judgments": judged}
+    assert load("relevance", source(write_shop(str(tmp_path / "shop"), both))).weights.tolist() == [1.0, 1.0]

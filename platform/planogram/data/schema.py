@@ -95,6 +95,7 @@ JUDGMENTS = Table(
         Column("query", required=True),
         Column("product_id", required=True),
         Column("grade", "float", required=True, minimum=0),
+        Column("grade_variance", "float", minimum=0),
         Column("locale"),
         _SPLIT,
     ),

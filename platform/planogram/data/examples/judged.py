@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from planogram.config import SplitConfig
@@ -37,4 +39,22 @@ def relevance_examples(
     chosen = take(known, split, part, "judgment")
     texts = product_texts(products[products["product_id"].isin(set(chosen["product_id"]))], fields, language)
     pairs = [(query_text(q), texts[p]) for q, p in zip(chosen["query"], chosen["product_id"], strict=True)]
-    return examples(pairs, chosen["grade"].to_numpy(), numbered(chosen["query"]))
+    return examples(pairs, chosen["grade"].to_numpy(), numbered(chosen["query"]), agreement(chosen))
+
+
+def agreement(judgments: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """How much each judgment counts: 1 where its judges agreed, one half where they differed as much as on average.
+
+    The inverse of a variance made of two: what every grade is uncertain by, taken to be the mean variance m, and what
+    its own judges differed by: m / (m + v). Unknown variances count as the mean.
+
+    Args:
+        judgments: the table; without `grade_variance` every judgment counts 1.
+
+    Source: weighted least squares (Aitken 1936): errors of known variance are weighted by its inverse.
+    """
+    variances = judgments.get("grade_variance", pd.Series(np.nan, index=judgments.index)).astype(np.float64)
+    mean = variances.mean()
+    if not mean > 0:
+        return np.ones(len(judgments))
+    return (mean / (mean + variances.fillna(mean))).to_numpy()

@@ -67,6 +67,7 @@ def judgment_table(
             "query": texts.take(pa.array(np.repeat(np.arange(len(queries)), lengths))),
             "product_id": catalogue.ids.take(pa.array(products)),
             "grade": grades + np.where(wrong, np.where(up, 1.0, -1.0), 0.0),
+            "grade_variance": pa.nulls(len(grades), pa.float64()),
             "locale": pa.repeat(LOCALE, len(grades)),
             "split": pa.nulls(len(grades), pa.string()),
         },
