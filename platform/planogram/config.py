@@ -262,6 +262,13 @@ class RunConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
 
 
+class RepeatConfig(Section):
+    """The same training several times, each a run of its own that is tested: one number alone says little."""
+
+    folds: tuple[int, ...] = Field((), strict=False, description="folds that test in turn; absent: split.fold alone")
+    seeds: tuple[int, ...] = Field((), strict=False, description="of each fold; absent: train.seed alone")
+
+
 class FinetuneConfig(RunConfig):
     """`planogram finetune`: train one task, or several on one backbone, on a prepared shop and write a bundle."""
 
@@ -281,6 +288,7 @@ class FinetuneConfig(RunConfig):
     calibration: CalibrationConfig = CalibrationConfig()
     contrastive: ContrastiveConfig = ContrastiveConfig()
     loss: LossConfig = LossConfig()
+    repeat: RepeatConfig = RepeatConfig()
 
     @property
     def tasks(self) -> tuple[HeadTask, ...]:
@@ -344,6 +352,7 @@ class NextItemConfig(RunConfig):
     refit: bool = Field(
         False, description="train again with_valid, for the epochs and the weight of counts that validation chose"
     )
+    repeat: RepeatConfig = RepeatConfig()
     # Item vectors begin as noise: they learn at the rate of heads, and faster than a language model would.
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3, head_learning_rate=1e-3, weight_decay=0.0)
 

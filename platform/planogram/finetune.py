@@ -1,16 +1,33 @@
-"""Fine-tuning: the tasks of a shop, from a backbone to a bundle."""
+"""Fine-tuning: the tasks of a shop, from a backbone to a bundle, once or over folds and seeds."""
 
+from contextlib import nullcontext
+from itertools import product
+from statistics import mean
 from typing import Any
 
-from planogram.config import FinetuneConfig, NextItemConfig
+from planogram import cluster
+from planogram.config import EvaluateConfig, FinetuneConfig, NextItemConfig, RepeatConfig, SplitConfig, parse
+from planogram.evaluate import offline
 from planogram.tasks.contrastive import ContrastiveStage
 from planogram.tasks.next_item import NextItemStage, refitted
 from planogram.tasks.scoring import ScoringStage
-from planogram.train.run import execute
+from planogram.train.run import execute, named
+
+Config = FinetuneConfig | NextItemConfig
 
 
-def run(config: FinetuneConfig | NextItemConfig) -> dict[str, Any]:
-    """Fine-tune and write a bundle; see `train.run.execute` for the result and the errors."""
+def run(config: Config) -> dict[str, Any]:
+    """Fine-tune and write a bundle; see `train.run.execute` for the result and the errors.
+
+    With `repeat` there is a run and a bundle for every fold and seed; `metrics` are then means over their test parts,
+    and `history` has one entry per run.
+    """
+    if config.repeat.folds or config.repeat.seeds:
+        return _repeated(named(config))
+    return _once(config)
+
+
+def _once(config: Config) -> dict[str, Any]:
     if isinstance(config, NextItemConfig):
         return _next_item(config)
     stage = ContrastiveStage() if config.model == "bi-encoder" else ScoringStage()
@@ -23,3 +40,29 @@ def _next_item(config: NextItemConfig) -> dict[str, Any]:
     if not config.refit:
         return chosen
     return execute(NextItemStage(), refitted(config, chosen)) | {"metrics": chosen["metrics"]}
+
+
+def _repeated(config: Config) -> dict[str, Any]:
+    """Train and test for every fold and seed, on one cluster. Runs that have ended are not trained again."""
+    folds = config.repeat.folds or (config.split.fold,)
+    seeds = config.repeat.seeds or (config.train.seed,)
+    configs = {(fold, seed): _one_of(config, fold, seed) for fold, seed in product(folds, seeds)}
+    rows: list[dict[str, Any]] = []
+    with cluster.connect(config.cluster) if config.launch.workers else nullcontext():
+        for (fold, seed), single in configs.items():
+            made = _once(single)
+            tested = EvaluateConfig(bundle=made["bundle"], shop=config.shop, workers=config.launch.workers)
+            rows.append({"fold": fold, "seed": seed, **offline.run(tested)["metrics"], "bundle": made["bundle"]})
+    names = [name for name in rows[0] if name not in ("fold", "seed", "bundle")]
+    return {
+        "run": config.run,
+        "metrics": {name: mean(row[name] for row in rows) for name in names},
+        "history": rows,
+    }
+
+
+def _one_of(config: Config, fold: int, seed: int) -> Config:
+    split = parse(SplitConfig, {**config.split.model_dump(), "fold": fold}, "repeat.folds")
+    train = config.train.model_copy(update={"seed": seed})
+    name = f"{config.run}-fold-{fold}-seed-{seed}"
+    return config.model_copy(update={"run": name, "split": split, "train": train, "repeat": RepeatConfig()})

@@ -86,7 +86,7 @@ def execute(stage: Stage[C], config: C) -> dict[str, Any]:
         DataError: the shop has no examples.
         TrainingError: training failed more often than `launch.max_failures`.
     """
-    config = _named(config)
+    config = named(config)
     run_dir = storage.join(storage.home(), "runs", str(config.run))
     _claim(run_dir, config)
     _prepare(stage, config, run_dir)
@@ -109,7 +109,8 @@ def execute(stage: Stage[C], config: C) -> dict[str, Any]:
     }
 
 
-def _named(config: C) -> C:
+def named(config: C) -> C:
+    """The configuration with the name of its run and the whole path of its shop."""
     storage.check_name(config.name, "bundle name")
     config = config.model_copy(update={"shop": storage.absolute(config.shop)})
     if config.run:

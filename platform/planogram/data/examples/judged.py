@@ -57,4 +57,4 @@ def agreement(judgments: pd.DataFrame) -> npt.NDArray[np.float64]:
     mean = variances.mean()
     if not mean > 0:
         return np.ones(len(judgments))
-    return (mean / (mean + variances.fillna(mean))).to_numpy()
+    return (mean / (mean + variances.fillna(mean))).to_numpy(dtype=np.float64)

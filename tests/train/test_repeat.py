@@ -1,0 +1,42 @@
+"""One training over several folds and seeds."""
+
+from statistics import mean
+
+import pytest
+
+from planogram import finetune, storage
+from planogram.config import EvaluateConfig
+from planogram.errors import ConfigError
+from planogram.evaluate import offline
+
+
+@pytest.fixture(scope="module")
+def repeated(in_home, configure):
+    return finetune.run(configure("repeated", "repeat.folds=[0,2]", "repeat.seeds=[0,1]", "train.max_steps=2"))
+
+
+def test_every_fold_and_seed_has_a_run_that_is_tested(repeated):
+    rows = repeated["history"]
+    assert [(row["fold"], row["seed"]) for row in rows] == [(0, 0), (0, 1), (2, 0), (2, 1)]
+    assert len({row["bundle"] for row in rows}) == 4
+    assert repeated["metrics"]["ndcg@10"] == pytest.approx(mean(row["ndcg@10"] for row in rows))
+    assert {"fold", "seed", "bundle"}.isdisjoint(repeated["metrics"])
+
+
+def test_a_row_is_what_evaluate_says_of_its_bundle(repeated, tiny_shop):
+    row = repeated["history"][2]
+    found = offline.run(EvaluateConfig(bundle=row["bundle"], shop=tiny_shop, workers=0))
+    assert found["fold"] == 2
+    assert found["metrics"] == {name: row[name] for name in found["metrics"]}
+
+
+def test_runs_that_have_ended_are_not_trained_again(repeated, configure, monkeypatch):
+    monkeypatch.setattr("planogram.train.launch.local_context", lambda run_dir: pytest.fail("trained again"))
+    again = finetune.run(configure("repeated", "repeat.folds=[0,2]", "repeat.seeds=[0,1]", "train.max_steps=2"))
+    assert again == repeated
+
+
+def test_a_fold_that_does_not_exist_is_refused_before_any_training(in_home, configure):
+    with pytest.raises(ConfigError, match="folds are 0 to 4"):
+        finetune.run(configure("never", "repeat.folds=[0,7]"))
+    assert not storage.exists(storage.join(storage.home(), "runs", "never-fold-0-seed-0"))
