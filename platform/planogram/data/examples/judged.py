@@ -53,8 +53,8 @@ def agreement(judgments: pd.DataFrame) -> npt.NDArray[np.float64]:
 
     Source: weighted least squares (Aitken 1936): errors of known variance are weighted by its inverse.
     """
-    variances = judgments.get("grade_variance", pd.Series(np.nan, index=judgments.index)).astype(np.float64)
-    mean = variances.mean()
-    if not mean > 0:
+    if "grade_variance" not in judgments or not judgments["grade_variance"].sum() > 0:
         return np.ones(len(judgments))
-    return (mean / (mean + variances.fillna(mean))).to_numpy(dtype=np.float64)
+    variances = judgments["grade_variance"].to_numpy(dtype=np.float64)
+    mean = np.nanmean(variances)
+    return np.asarray(mean / (mean + np.where(np.isnan(variances), mean, variances)))
