@@ -267,6 +267,7 @@ class RepeatConfig(Section):
 
     folds: tuple[int, ...] = Field((), strict=False, description="folds that test in turn; absent: split.fold alone")
     seeds: tuple[int, ...] = Field((), strict=False, description="of each fold; absent: train.seed alone")
+    task: HeadTask | None = Field(None, description="what the first head is tested against; absent: its own task")
 
 
 class FinetuneConfig(RunConfig):

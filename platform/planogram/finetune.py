@@ -51,7 +51,9 @@ def _repeated(config: Config) -> dict[str, Any]:
     with cluster.connect(config.cluster) if config.launch.workers else nullcontext():
         for (fold, seed), single in configs.items():
             made = _once(single)
-            tested = EvaluateConfig(bundle=made["bundle"], shop=config.shop, workers=config.launch.workers)
+            tested = EvaluateConfig(
+                bundle=made["bundle"], shop=config.shop, task=config.repeat.task, workers=config.launch.workers
+            )
             rows.append({"fold": fold, "seed": seed, **offline.run(tested)["metrics"], "bundle": made["bundle"]})
     names = [name for name in rows[0] if name not in ("fold", "seed", "bundle")]
     return {

@@ -42,12 +42,10 @@ def ranking_means(spec: TaskSpec, examples: Examples, scores: Scores, k: int = 1
 
 
 def graded_metrics(head: Head, spec: TaskSpec, examples: Examples, scores: Scores) -> dict[str, float]:
-    """Metrics at the head's cutoffs, and AUC, log loss and calibration of the upper half of the grades."""
+    """Metrics at the head's cutoffs, AUC, log loss and calibration of the upper half of the grades, and their correlation."""
     targets = examples.grades > (head.low + head.high) / 2
-    metrics = binary_metrics(targets, scores)
-    if spec.objective is None:
-        return metrics | _correlation(examples, scores)
-    if not head.cutoffs:
+    metrics = binary_metrics(targets, scores) | _correlation(examples, scores)
+    if spec.objective is None or not head.cutoffs:
         return metrics
     if spec.objective == "kappa":
         return metrics | {
@@ -57,10 +55,10 @@ def graded_metrics(head: Head, spec: TaskSpec, examples: Examples, scores: Score
 
 
 def _correlation(examples: Examples, scores: Scores) -> dict[str, float]:
-    """Rank correlation of scores with counted rates; empty where one of them does not vary."""
+    """Rank correlation of scores with grades or counted rates; empty where those are yes or no, or do not vary."""
     from scipy.stats import spearmanr
 
-    if np.ptp(scores) == 0 or np.ptp(examples.grades) == 0:
+    if np.ptp(scores) == 0 or len(np.unique(examples.grades)) < 3:
         return {}
     return {"spearman": float(spearmanr(examples.grades, scores).statistic)}
 
