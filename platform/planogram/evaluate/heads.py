@@ -42,7 +42,7 @@ def ranking_means(spec: TaskSpec, examples: Examples, scores: Scores, k: int = 1
 
 
 def graded_metrics(head: Head, spec: TaskSpec, examples: Examples, scores: Scores) -> dict[str, float]:
-    """Metrics at the head's cutoffs; AUC, log loss and calibration of the upper half of the grades; rank correlation."""
+    """Metrics at the cutoffs; AUC, log loss and calibration of the upper half of the grades; rank correlation."""
     targets = examples.grades > (head.low + head.high) / 2
     metrics = binary_metrics(targets, scores) | _correlation(examples, scores)
     if spec.objective is None or not head.cutoffs:
