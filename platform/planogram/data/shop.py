@@ -60,9 +60,11 @@ def read_table(shop: str, table: str, columns: list[str] | None = None, *, verif
     manifest = open_shop(shop, verify=verify)
     files = _table_files(manifest, shop, table)
     wanted = _check_columns(table, columns)
-    folder = _folder(shop)
+    folder, schema = _folder(shop), TABLES[table].arrow_schema
     try:
-        return pa.concat_tables([pq.read_table(folder / name, columns=wanted) for name in files]).to_pandas()
+        # With the schema, a column that is newer than the shop reads as missing values.
+        parts = [pq.read_table(folder / name, columns=wanted, schema=schema) for name in files]
+        return pa.concat_tables(parts).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise IntegrityError(f"{shop}: the table {table} cannot be read: {error}", remedy="restore the shop") from error
 
