@@ -60,6 +60,9 @@ class TextConfig(Section):
     features: Names | None = Field(
         None, description="features of a visit that are written out; absent: all that the tower does not take"
     )
+    season: bool = Field(
+        False, description="click, purchase: the season of a page stands beside its query; when served, today's"
+    )
     history: int = Field(10, ge=1, description="newest products of a shopper's history that are written out")
     fields: Names = Field(("title", "brand", "category", "attributes", "description"), min_length=1)
     max_tokens: int = Field(128, ge=8, le=8192, description="of query and product together, special tokens included")

@@ -112,6 +112,17 @@ def test_clicks_are_counted_per_query_and_product(shop):
     assert len(set(examples.groups)) == 2
 
 
+def test_a_query_in_another_season_is_another_query(tmp_path):
+    later = [row | {"timestamp": pd.Timestamp("2026-07-01", tz="UTC")} for row in page("p9", "abc", "b")]
+    both = ROWS | {"interactions": [*INTERACTIONS, *later]}
+    text = TextConfig(fields=("title",), season=True)
+    examples = load("click", source(write_shop(str(tmp_path / "shop"), both), text=text))
+    found = dict(zip(examples.pairs, zip(examples.grades, examples.weights, strict=True), strict=True))
+    assert found["lamp | winter", "blue lamp"] == (0.5, 2.0)
+    assert found["lamp | summer", "blue lamp"] == (1.0, 1.0)
+    assert len(set(examples.groups)) == 3
+
+
 def test_debiased_clicks_count_examinations_instead_of_impressions(shop):
     plain = load("click", source(shop))
     debiased = load("click", source(shop, clicks=ClickConfig(debias="ips", propensities="randomised")))

@@ -82,3 +82,7 @@ def test_texts_are_those_of_training():
         ("red lamp", "Red & blue"),
         ("red lamp", "a b c"),
     ]
+
+
+def test_a_pair_may_stand_in_its_season():
+    assert pair_texts("boots", ["a"], ("title",), month=1) == [("boots | winter", "a")]

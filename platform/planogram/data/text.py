@@ -139,9 +139,9 @@ def features_text(features: Mapping[str, Any] | Sequence[tuple[str, Any]] | None
     return _attributes(features)
 
 
-def query_text(query: str) -> str:
-    """The text of a query."""
-    return clean(query)
+def query_text(query: str, month: int | None = None, language: Language = "en") -> str:
+    """The text of a query, with the season of a month, 1 to 12, where that is given."""
+    return clean(query) if month is None else f"{clean(query)} | {season_text(month, language)}"
 
 
 def _attributes(attributes: Any) -> str:

@@ -92,7 +92,7 @@ def _source(manifest: BundleManifest, config: EvaluateConfig) -> Source:
     """Examples as the bundle was trained on."""
     trained = manifest.lineage.get("config", {})
     text = parse(TextConfig, trained.get("text", {}), "the bundle's lineage")
-    written = {"fields": manifest.text_fields, "language": manifest.text_language}
+    written = {"fields": manifest.text_fields, "language": manifest.text_language, "season": manifest.text_season}
     return Source(
         shop=config.shop,
         text=text.model_copy(update=written),

@@ -90,6 +90,7 @@ class BundleManifest(Section):
     text_version: str = TEXT_VERSION
     text_fields: Names
     text_language: Literal["en", "zh"] = "en"
+    text_season: bool = False
     max_tokens: int
     truncation: Literal["longest_first"] = "longest_first"
     pad_id: int = 0

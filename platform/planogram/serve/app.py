@@ -98,4 +98,5 @@ def resolve(reference: str) -> ModelInfo:
         text_fields=manifest.text_fields,
         max_tokens=manifest.max_tokens,
         text_language=manifest.text_language,
+        text_season=manifest.text_season,
     )

@@ -50,6 +50,7 @@ class ModelInfo:
         path: folder or URI of the bundle.
         digest: sha256 of its manifest, 16 characters.
         heads: names of the scores, in the order of the columns of `Scored.values`.
+        text_season: whether the season stands beside the query.
     """
 
     name: str
@@ -60,6 +61,7 @@ class ModelInfo:
     text_fields: tuple[str, ...]
     max_tokens: int
     text_language: Language = "en"
+    text_season: bool = False
 
     @property
     def primary(self) -> int:

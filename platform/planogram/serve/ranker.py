@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -74,14 +75,20 @@ class Ranker:
             raise FailedError(f"{self.model.path} gives scores that are not finite")
 
     def _tokenize(self, query: str, documents: Sequence[Document]) -> Tokens:
-        return self._engine.tokenize(pair_texts(query, documents, self.model.text_fields, self.model.text_language))
+        model = self.model
+        month = datetime.now(UTC).month if model.text_season else None
+        return self._engine.tokenize(pair_texts(query, documents, model.text_fields, model.text_language, month))
 
 
 def pair_texts(
-    query: str, documents: Sequence[Document], text_fields: Sequence[str], language: Language = "en"
+    query: str,
+    documents: Sequence[Document],
+    text_fields: Sequence[str],
+    language: Language = "en",
+    month: int | None = None,
 ) -> list[Pair]:
-    """The model's text of each pair: by the same functions as in training."""
-    text = query_text(query)
+    """The model's text of each pair, by the same functions as in training; with the season of `month`, 1 to 12."""
+    text = query_text(query, month, language)
     return [
         (text, clean(document) if isinstance(document, str) else product_text(document, text_fields, language))
         for document in documents

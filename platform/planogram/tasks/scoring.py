@@ -93,6 +93,7 @@ class ScoringStage:
             pooling=config.backbone.pooling,
             text_fields=config.text.fields,
             text_language=config.text.language,
+            text_season=config.text.season,
             max_tokens=config.text.max_tokens,
             pad_id=pad_id(trained.initial),
             features=spec,

@@ -191,7 +191,13 @@ def _purchase(source: Source) -> Examples:
 
 
 def _shown(source: Source) -> pd.DataFrame:
-    return take(clicks.impressions(read_table(source.shop, "interactions")), source.split, source.part, "impression")
+    """Impressions of the part; the same query in another season is another query."""
+    shown = take(clicks.impressions(read_table(source.shop, "interactions")), source.split, source.part, "impression")
+    if not source.text.season:
+        return shown
+    months = shown["timestamp"].dt.month
+    texts = [query_text(q, m, source.text.language) for q, m in zip(shown["query"], months, strict=True)]
+    return shown.assign(query=texts)
 
 
 def _rated(source: Source, rates: pd.DataFrame) -> Examples:
