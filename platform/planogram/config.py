@@ -123,6 +123,7 @@ class TowerConfig(Section):
     """Numbers and categories beside the text, through a small dense network."""
 
     features: Names = Field((), description="columns or keys of the task's rows; absent: text alone")
+    match: bool = Field(False, description="how many words of each text stand in the other, in what order, and where")
     hidden_size: int = Field(64, ge=1)
 
 

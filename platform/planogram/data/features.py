@@ -74,12 +74,13 @@ class FeatureSpec(Section):
 def fit_features(frame: pd.DataFrame, names: Sequence[str]) -> FeatureSpec:
     """Learn the scales of numbers and the categories from training rows.
 
-    A column is numeric if all its values are numbers.
+    A column is numeric if all its values are numbers; one without any value tells nothing and is left out.
 
     Args:
         frame: training rows alone.
         names: the columns.
     """
+    names = [name for name in names if frame[name].notna().any()]
     numeric = [name for name in names if pd.to_numeric(frame[name].dropna(), errors="coerce").notna().all()]
     categorical = [name for name in names if name not in numeric]
     rows = frame.assign(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from planogram.errors import ConfigError
 
 TEXT_VERSION = "2"
+FIELD_SEPARATOR = "|"
 PRODUCT_FIELDS = ("title", "brand", "category", "attributes", "description", "price", "stock")
 Language = Literal["en", "zh"]
 FEW_LEFT = 5
@@ -81,7 +82,7 @@ def product_text(product: Mapping[Any, Any], fields: Sequence[str], language: La
         language: of the words around numbers.
     """
     parts = (_field(field, product.get(field), language) for field in fields)
-    return " | ".join(part for part in parts if part)
+    return f" {FIELD_SEPARATOR} ".join(part for part in parts if part)
 
 
 def _field(field: str, value: Any, language: Language) -> str:

@@ -1,7 +1,6 @@
 """The torch engine: the bundle as it was trained, in float32 or bfloat16."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +12,7 @@ from safetensors.torch import load_file
 
 from planogram.config import BackboneConfig
 from planogram.data.collate import collate
+from planogram.data.match import encode
 from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import Floats, Pair, activate
 from planogram.errors import ConfigError, IntegrityError
@@ -58,11 +58,8 @@ class TorchEngine:
         Raises:
             DataError: the bundle takes features that are not given.
         """
-        tokens = self.tokenizer.encode(pairs)
-        if not self.manifest.features.width:
-            return tokens
-        rows = pd.DataFrame(index=range(len(pairs))) if features is None else features
-        return replace(tokens, features=self.manifest.features.transform(rows))
+        given = pd.DataFrame(index=range(len(pairs))) if features is None else features
+        return encode(self.tokenizer, self.manifest.features, pairs, given)
 
     @torch.inference_mode()
     def infer(self, tokens: Tokens) -> Floats:

@@ -5,6 +5,7 @@ Serve config files name it as `import_path: planogram.serve.app:build`.
 
 from typing import TYPE_CHECKING, Any
 
+from planogram.data.match import MATCH
 from planogram.errors import ConfigError
 from planogram.registry.bundle import open_bundle
 from planogram.registry.store import Registry
@@ -82,8 +83,9 @@ def resolve(reference: str) -> ModelInfo:
     """
     version = Registry().resolve(reference)
     _, manifest = open_bundle(version.path)
-    if manifest.kind != "cross-encoder" or manifest.features.width:
-        what = f"takes {', '.join(manifest.features.names)}" if manifest.features.width else f"is a {manifest.kind}"
+    needed = [name for name in manifest.features.names if name not in MATCH]
+    if manifest.kind != "cross-encoder" or needed:
+        what = f"takes {', '.join(needed)}" if needed else f"is a {manifest.kind}"
         raise ConfigError(
             f"{reference} {what}",
             allowed="a cross-encoder of texts alone",

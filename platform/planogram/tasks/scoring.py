@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
@@ -15,10 +16,11 @@ from planogram.config import FinetuneConfig
 from planogram.data.collate import collate, token_batches
 from planogram.data.examples import TASKS, Examples, load
 from planogram.data.features import FeatureSpec, fit_features
+from planogram.data.match import MATCH, encode, with_matches
 from planogram.data.sampler import list_batches
 from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import calibrated, sigmoid
-from planogram.errors import TrainingError
+from planogram.errors import ConfigError, TrainingError
 from planogram.evaluate.heads import fit_calibration, head_metrics, with_cutoffs
 from planogram.models.adalora import regularizer
 from planogram.models.heads import CrossEncoder, Tower, TrainedScorer, parameter_groups
@@ -60,9 +62,8 @@ class ScoringStage:
         model, tokenizer = prepare_backbone(config, folder)
         starts = {name: _start(config, name, model, tokenizer) for name in config.tasks}
         storage.write_json(str(folder / STARTS), starts)
-        if config.tower.features:
-            rows = load(config.task, source(config, "train")).features
-            spec = fit_features(rows, config.tower.features)
+        if config.tower.features or config.tower.match:
+            spec = _fitted(config, PairTokenizer(tokenizer, config.text.max_tokens))
             storage.write_json(str(folder / FEATURES), spec.model_dump(mode="json"))
 
     def task(self, config: FinetuneConfig, context: TrainContext, initial: Path) -> "ScoringTask":
@@ -130,11 +131,8 @@ class ScoringTask:
         self.validation_tokens = self._encode(tokenizer, self.validation)
 
     def _encode(self, tokenizer: PairTokenizer, joined: "_Joined") -> Tokens:
-        tokens = tokenizer.encode(joined.pairs)
-        if not self.features.width:
-            return tokens
-        arrays = [self.features.transform(examples.features) for examples in joined.parts.values()]
-        return Tokens(tokens.input_ids, tokens.token_type_ids, tokens.truncated, np.concatenate(arrays))
+        rows = pd.concat([examples.features for examples in joined.parts.values()], ignore_index=True)
+        return encode(tokenizer, self.features, joined.pairs, rows)
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Parameter groups of the optimizer."""
@@ -282,6 +280,18 @@ def _plain_head(config: FinetuneConfig, task: str) -> Head:
 def scaled(grades: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
     """Grades on the scale of scores, 0..1."""
     return (grades - head.low) / (head.high - head.low)
+
+
+def _fitted(config: FinetuneConfig, tokenizer: PairTokenizer) -> FeatureSpec:
+    """The scales of the main task's features, from its training rows."""
+    training = load(config.task, source(config, "train"))
+    names = [*config.tower.features, *(MATCH if config.tower.match else ())]
+    if config.tower.match and not any(second for _, second in training.pairs):
+        raise ConfigError(
+            f"tower.match compares two texts, and {config.task} reads one", remedy="set tower.match=false"
+        )
+    rows = with_matches(tokenizer, tokenizer.encode(training.pairs), names, training.features)
+    return fit_features(rows, names)
 
 
 def read_features(initial: Path) -> FeatureSpec:
