@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -57,29 +58,37 @@ def tiny_judgments() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def tiny_shop(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A prepared shop of 24 products and 96 judgments."""
+def make_shop(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """make_shop(products=[...], histories=[...]): a prepared shop with these rows; returns its folder."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from planogram import storage
-    from planogram.data.schema import JUDGMENTS, PRODUCTS, SHOP_MANIFEST
+    from planogram.data.schema import SHOP_MANIFEST, TABLES
     from planogram.data.shop import SHOP_FORMAT
 
-    shop = str(tmp_path_factory.mktemp("shop") / "tiny")
-    tables = {PRODUCTS: tiny_products(), JUDGMENTS: tiny_judgments()}
-    with storage.sealed_folder(shop, SHOP_MANIFEST) as (folder, payload):
-        for table, rows in tables.items():
-            (folder / table.name).mkdir()
-            content = pa.Table.from_pylist(rows, schema=table.arrow_schema)
-            pq.write_table(content, folder / table.name / "part-00000.parquet")
-        payload.update(
-            format=SHOP_FORMAT,
-            name="tiny",
-            data_digest="0" * 64,
-            tables={table.name: {"rows": len(rows)} for table, rows in tables.items()},
-        )
-    return shop
+    def make(**tables: list[dict[str, Any]]) -> str:
+        shop = str(tmp_path_factory.mktemp("shop") / "tiny")
+        with storage.sealed_folder(shop, SHOP_MANIFEST) as (folder, payload):
+            for name, rows in tables.items():
+                (folder / name).mkdir()
+                content = pa.Table.from_pylist(rows, schema=TABLES[name].arrow_schema)
+                pq.write_table(content, folder / name / "part-00000.parquet")
+            payload.update(
+                format=SHOP_FORMAT,
+                name="tiny",
+                data_digest="0" * 64,
+                tables={name: {"rows": len(rows)} for name, rows in tables.items()},
+            )
+        return shop
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_shop(make_shop: Callable[..., str]) -> str:
+    """A prepared shop of 24 products and 96 judgments."""
+    return make_shop(products=tiny_products(), judgments=tiny_judgments())
 
 
 @pytest.fixture(scope="session")

@@ -174,7 +174,9 @@ class TrainConfig(Section):
     validations_per_epoch: int = Field(2, ge=1, description="each also writes a checkpoint")
     patience: int = Field(3, ge=1, description="stop after so many validations without a better one")
     select_by: str | None = Field(
-        None, description="validation metric that chooses the best weights (`log_loss`: the lowest); absent: the task's"
+        None,
+        description="validation metric that chooses the best weights (`log_loss`: the lowest); absent: the task's; "
+        "`step`: the last weights",
     )
     seed: int = Field(0, ge=0)
     zero_stage: int = Field(2, ge=0, le=3, description="DeepSpeed ZeRO")
@@ -328,6 +330,8 @@ class SequenceConfig(Section):
             raise ValueError("use_ids and use_text are both false: a product needs a vector")
         if self.hidden_size % self.heads:
             raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}")
+        if self.negatives and self.label_smoothing:
+            raise ValueError("label_smoothing is over the whole catalogue: set it or negatives")
         return self
 
 
@@ -341,6 +345,13 @@ class TransitionConfig(Section):
     text_neighbours: int = Field(0, ge=0, description="products of the most similar text that count as if seen next")
     text_weight: float = Field(3.0, ge=0, description="counts that a neighbour of equal text stands for")
     weight: float | None = Field(None, ge=0, description="of a count's log; absent: fitted on the validation split")
+
+
+class ItemOptimizerConfig(OptimizerConfig):
+    """AdamW for item vectors, which begin as noise: they learn faster than a language model would."""
+
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
 
 
 class NextItemConfig(RunConfig):
@@ -358,8 +369,14 @@ class NextItemConfig(RunConfig):
         False, description="train again with_valid, for the epochs and the weight of counts that validation chose"
     )
     repeat: RepeatConfig = RepeatConfig()
-    # Item vectors begin as noise: they learn at the rate of heads, and faster than a language model would.
-    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3, head_learning_rate=1e-3, weight_decay=0.0)
+    optimizer: ItemOptimizerConfig = Field(
+        ItemOptimizerConfig(), description="`learning_rate` is of all weights and 1e-3 here, `weight_decay` 0"
+    )
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of the shop that train."""
+        return ["train", "valid"] if self.with_valid else ["train"]
 
     @model_validator(mode="after")
     def _counts_of_validation_weigh_what_was_fitted(self) -> "NextItemConfig":

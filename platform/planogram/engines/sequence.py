@@ -13,9 +13,10 @@ from torch import Tensor
 
 from planogram import storage
 from planogram.config import SequenceConfig, parse
+from planogram.data.examples.base import Integers
 from planogram.data.examples.sequences import Sequences, padded
 from planogram.errors import ConfigError, IntegrityError
-from planogram.models.sequence import ItemTables, SequenceModel, blend, ranks, without_history
+from planogram.models.sequence import ItemTables, SequenceModel, blend, log_counts, ranks, without_history
 from planogram.registry.bundle import WEIGHTS, open_bundle
 
 ARCHITECTURE = "sequence.json"
@@ -55,6 +56,7 @@ class SequenceEngine:
         self.max_items: int = architecture["sequence"]["max_items"]
         self.model = _load(folder, architecture, len(self.items)).to(self.device).eval()
 
+    @torch.inference_mode()
     def recommend(
         self, histories: Sequence[Sequence[str]], k: int, exclude: Sequence[Sequence[str]] | None = None
     ) -> tuple[list[list[str]], npt.NDArray[np.float32]]:
@@ -68,36 +70,42 @@ class SequenceEngine:
         Returns:
             Ids (histories, k), the best first, and the logs of their probabilities (histories, k) float32.
         """
+        k = min(k, len(self.items))
         rows = [self._numbers(history) for history in histories]
-        hidden = [self._numbers(items) for items in exclude] if exclude else None
+        hidden = [self._numbers(items) for items in exclude or ()]
         ids: list[list[str]] = []
-        scores: list[npt.NDArray[np.float32]] = [np.empty((0, min(k, len(self.items))), dtype=np.float32)]
+        scores: list[npt.NDArray[np.float32]] = [np.empty((0, k), dtype=np.float32)]
         for start in range(0, len(rows), BATCH):
-            batch = self._scores(rows[start : start + BATCH])
+            batch = rows[start : start + BATCH]
+            chances = self._masked(self._scores(batch).log_softmax(dim=1), batch)
             if hidden:
-                for row, items in enumerate(hidden[start : start + BATCH]):
-                    batch[row, items] = float("-inf")
-            best = batch.log_softmax(dim=1).topk(min(k, len(self.items)))
+                chances = without_history(chances, self._padded(hidden[start : start + BATCH]))
+            best = chances.topk(k)
             ids += [[self.items[item] for item in row] for row in best.indices.tolist()]
             scores.append(best.values.cpu().numpy())
         return ids, np.concatenate(scores)
 
+    @torch.inference_mode()
     def ranks(self, sequences: Sequences) -> npt.NDArray[np.float32]:
         """(rows,) rank of each row's target among the whole catalogue, from 0."""
         found = []
         for start in range(0, len(sequences), BATCH):
-            rows = sequences.items[start : start + BATCH]
-            targets = torch.tensor([row[-1] for row in rows], device=self.device)
-            found.append(ranks(self._scores([row[:-1] for row in rows]), targets).cpu().numpy())
+            rows = [row[:-1] for row in sequences.items[start : start + BATCH]]
+            targets = torch.from_numpy(sequences.targets[start : start + BATCH]).to(self.device)
+            found.append(ranks(self._masked(self._scores(rows), rows), targets).cpu().numpy())
         return np.concatenate(found)
 
-    @torch.inference_mode()
-    def _scores(self, rows: Sequence[npt.NDArray[np.int64]]) -> Tensor:
-        items = torch.from_numpy(padded(rows, self.max_items, len(self.items))).to(self.device)
-        scores = blend(self.model(items), self.model.transition_counts(items), self.weight)
-        return without_history(scores, items) if self.mask_history else scores
+    def _scores(self, rows: Sequence[Integers]) -> Tensor:
+        items = self._padded(rows, self.max_items)
+        return blend(self.model(items), log_counts(self.model.transition_counts(items)), self.weight)
 
-    def _numbers(self, history: Sequence[str]) -> npt.NDArray[np.int64]:
+    def _masked(self, scores: Tensor, rows: Sequence[Integers]) -> Tensor:
+        return without_history(scores, self._padded(rows)) if self.mask_history else scores
+
+    def _padded(self, rows: Sequence[Integers], max_items: int | None = None) -> Tensor:
+        return torch.from_numpy(padded(rows, len(self.items), max_items)).to(self.device)
+
+    def _numbers(self, history: Sequence[str]) -> Integers:
         return np.array([self.numbers[item] for item in history if item in self.numbers], dtype=np.int64)
 
 

@@ -23,8 +23,9 @@ def evaluate(path: str, source: Source, config: EvaluateConfig) -> dict[str, Any
     """Rank the whole catalogue for every history of a part.
 
     Returns:
-        `examples`, `queries`, `metrics` (the bundle's, then those of `popularity` and `last_item`, counted on what the
-        bundle was trained on), `intervals` (of the bundle's) and `lexical` (empty).
+        `examples`, `queries`, `unknown` (further rows, whose target is not in the bundle's catalogue), `metrics` (the
+        bundle's, then those of `popularity` and `last_item`, counted on what the bundle was trained on), `intervals`
+        (of the bundle's) and `lexical` (empty).
     """
     engine = SequenceEngine(path)
     asked = load_sequences(config.shop, source.split, [config.part], engine.numbers)
@@ -37,6 +38,7 @@ def evaluate(path: str, source: Source, config: EvaluateConfig) -> dict[str, Any
     return {
         "examples": len(asked),
         "queries": len(asked),
+        "unknown": asked.num_unknown,
         "metrics": metrics,
         "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
         "lexical": {},

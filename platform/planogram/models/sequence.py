@@ -167,17 +167,22 @@ def _sampled(states: Tensor, vectors: Tensor, targets: Tensor, negatives: Tensor
     return torch.cat([own, others], dim=1)
 
 
-def blend(logits: Tensor, counts: Tensor, weight: float) -> Tensor:
-    """Scores (batch, items): the logit + weight * log(count + UNSEEN).
+def log_counts(counts: Tensor) -> Tensor:
+    """What counts of transitions say of each item: the log of its probability up to a constant."""
+    return torch.log(counts + UNSEEN)
+
+
+def blend(logits: Tensor, logs: Tensor, weight: float) -> Tensor:
+    """Scores (batch, items) float32: the logit + weight * that of `log_counts`.
 
     A log-linear pool of two opinions, each of them a distribution over the catalogue up to a constant (Genest & Zidek
     1986, Combining Probability Distributions).
     """
-    return logits.float() + weight * torch.log(counts + UNSEEN)
+    return torch.add(logits.float(), logs, alpha=weight)
 
 
 def without_history(scores: Tensor, items: Tensor) -> Tensor:
-    """Scores (batch, items) with minus infinity at the items of each history (batch, length)."""
+    """Scores (batch, items) with minus infinity at the items (batch, length) of each whole history; `items` pads."""
     padded = functional.pad(scores, (0, 1))
     return padded.scatter(1, items, float("-inf"))[:, :-1]
 
@@ -185,10 +190,14 @@ def without_history(scores: Tensor, items: Tensor) -> Tensor:
 def ranks(scores: Tensor, targets: Tensor) -> Tensor:
     """Rank of each target among all items, from 0, float32; items of equal score share their mean rank.
 
+    A score that is not a number counts as better than the target's, and such a target as worse than everything: a
+    model that went astray must not look perfect.
+
     Args:
         scores: (batch, items).
         targets: (batch,) int64.
     """
     own = scores.gather(1, targets[:, None])
-    better, equal = (scores > own).sum(dim=1), (scores == own).sum(dim=1) - 1
-    return better.float() + equal.float() / 2
+    not_worse, equal = (~(scores < own)).sum(dim=1), (scores == own).sum(dim=1)
+    # Of those that are not worse the target itself is one, and of its equals half stand before it.
+    return not_worse.float() - (equal.float() + 1) / 2

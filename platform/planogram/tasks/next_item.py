@@ -1,6 +1,7 @@
 """What a shopper takes next: a sequence model beside counts of transitions, over the whole catalogue."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from planogram import storage
-from planogram.config import NextItemConfig, TextConfig
-from planogram.data.collate import collate, token_batches
-from planogram.data.examples.base import product_texts, text_columns
-from planogram.data.examples.sequences import Sequences, catalogue, count_transitions, load_sequences, padded
-from planogram.data.shop import read_table
-from planogram.data.tokenizer import PairTokenizer
+from planogram.config import NextItemConfig
+from planogram.data.examples.base import Integers
+from planogram.data.examples.sequences import Sequences, catalogue, load_sequences, padded
 from planogram.engines.sequence import ARCHITECTURE, ITEMS, TABLES
+from planogram.errors import DataError
 from planogram.evaluate.sequences import next_item_metrics
-from planogram.models.backbone import load_backbone
 from planogram.models.heads import parameter_groups
-from planogram.models.sequence import NO_TARGET, ItemTables, SequenceModel, blend, ranks, without_history
+from planogram.models.sequence import NO_TARGET, ItemTables, SequenceModel, blend, log_counts, ranks, without_history
 from planogram.registry.bundle import WEIGHTS, BundleManifest
-from planogram.registry.store import backbone_folder
+from planogram.tasks.item_tables import item_tables, reads_text
 from planogram.train.context import TrainContext
 from planogram.train.engine import TrainEngine
 from planogram.train.loop import Positions
@@ -35,7 +33,6 @@ WEIGHTS_OF_COUNTS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
 METRIC = "ndcg@10"
 # Histories are batched with others of similar length out of so many batches.
 POOL = 16
-TEXTS_PER_PASS = 4096
 EVAL_BATCH = 256
 
 
@@ -48,7 +45,7 @@ class NextItemStage:
         """The catalogue, vectors of its texts, the counts of transitions, and the initial weights."""
         items = catalogue(config.shop)
         storage.write_json(str(folder / ITEMS), items)
-        tables = _tables(config, items)
+        tables = item_tables(config, items)
         save_file(tables.to_tensors(), folder / TABLES)
         save_file(SequenceModel(config.sequence, tables).state_dict(), folder / WEIGHTS)
 
@@ -61,7 +58,7 @@ class NextItemStage:
         return BundleManifest(
             name=config.name,
             kind="sequence",
-            backbone=config.backbone.name if _reads_text(config) else "none",
+            backbone=config.backbone.name if reads_text(config) else "none",
             text_fields=config.text.fields,
             text_language=config.text.language,
             max_tokens=config.text.max_tokens,
@@ -79,7 +76,7 @@ class NextItemStage:
             "history_decay": config.transitions.history_decay,
             "weight": _weight(config, trained.outputs),
             "mask_history": config.mask_history,
-            "parts": training_parts(config),
+            "parts": config.parts,
         }
         storage.write_json(str(folder / ARCHITECTURE), architecture)
 
@@ -93,27 +90,28 @@ class NextItemTask:
         self.metric = f"{_prefix(config)}{METRIC}"
         numbers = {item: number for number, item in enumerate(storage.read_json(str(initial / ITEMS)))}
         self.num_items = len(numbers)
-        self.training = load_sequences(config.shop, config.split, training_parts(config), numbers)
+        self.training = load_sequences(config.shop, config.split, config.parts, numbers)
         self.validation = load_sequences(config.shop, config.split, ["valid"], numbers)
-        self.learned = _learned(self.training)
+        self.learned = np.flatnonzero(self.training.lengths > 1)
+        if not len(self.learned):
+            raise DataError("no history that trains has two items", remedy="check the split, or bring more data")
         tables = ItemTables.from_tensors(load_file(initial / TABLES))
         self.model = SequenceModel(config.sequence, tables, config.transitions.history_decay)
         self.model.load_state_dict(load_file(initial / WEIGHTS))
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Parameter groups of the optimizer."""
-        rates = self.config.optimizer
-        return parameter_groups(self.model, rates.learning_rate, rates.head_learning_rate, rates.weight_decay)
+        rate = self.config.optimizer.learning_rate
+        return parameter_groups(self.model, rate, rate, self.config.optimizer.weight_decay)
 
     def micro_batches(self, epoch: int) -> list[Positions]:
         """Histories of similar length, in an order that is random beyond that."""
         size = self.config.train.micro_batch
         generator = np.random.default_rng([self.config.train.seed, epoch])
         order = generator.permutation(self.learned)
-        pools = [order[start : start + POOL * size] for start in range(0, len(order), POOL * size)]
-        lengths = np.array([len(row) for row in self.training.items])
-        sorted_pools = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
-        batches = [pool[start : start + size] for pool in sorted_pools for start in range(0, len(pool), size)]
+        lengths = self.training.lengths
+        pools = [pool[np.argsort(lengths[pool], kind="stable")] for pool in _sliced(order, POOL * size)]
+        batches = [batch for pool in pools for batch in _sliced(pool, size)]
         return [batches[place] for place in generator.permutation(len(batches))]
 
     def loss(self, engine: TrainEngine, positions: Positions) -> Tensor:
@@ -132,22 +130,24 @@ class NextItemTask:
 
     def validation_batches(self) -> list[Positions]:
         """Validation histories of similar length."""
-        lengths = np.array([len(row) for row in self.validation.items])
-        order = np.argsort(lengths, kind="stable")
-        return [order[start : start + EVAL_BATCH] for start in range(0, len(order), EVAL_BATCH)]
+        return _sliced(np.argsort(self.validation.lengths, kind="stable"), EVAL_BATCH)
 
     def predict(self, engine: TrainEngine, positions: Positions) -> Tensor:
         """Ranks (batch, weights of counts) float32 on the CPU: of the target, under each weight."""
-        rows = [self.validation.items[place] for place in positions]
-        histories = padded([row[:-1] for row in rows], self.config.sequence.max_items, self.num_items)
-        items = torch.from_numpy(histories).to(self.device)
-        targets = torch.tensor([row[-1] for row in rows], device=self.device)
-        logits, counts = engine.forward(items), self.model.transition_counts(items)
-        columns = [self._ranks(blend(logits, counts, w), items, targets) for w in weights_of_counts(self.config)]
-        return torch.stack(columns, dim=1).cpu()
+        histories = [self.validation.items[place][:-1] for place in positions]
+        targets = torch.from_numpy(self.validation.targets[positions]).to(self.device)
+        items = self._padded(histories, self.config.sequence.max_items)
+        logits, logs = engine.forward(items), log_counts(self.model.transition_counts(items))
+        found = []
+        for weight in weights_of_counts(self.config):
+            scores = blend(logits, logs, weight)
+            if self.config.mask_history:
+                scores = without_history(scores, self._padded(histories))
+            found.append(ranks(scores, targets))
+        return torch.stack(found, dim=1).cpu()
 
-    def _ranks(self, scores: Tensor, items: Tensor, targets: Tensor) -> Tensor:
-        return ranks(without_history(scores, items) if self.config.mask_history else scores, targets)
+    def _padded(self, histories: Sequence[Integers], max_items: int | None = None) -> Tensor:
+        return torch.from_numpy(padded(histories, self.num_items, max_items)).to(self.device)
 
     def validate(self, outputs: npt.NDArray[np.float32]) -> dict[str, float]:
         """Metrics under the weight of counts that is best for them, which flatters a little."""
@@ -164,18 +164,11 @@ def refitted(config: NextItemConfig, chosen: dict[str, Any]) -> NextItemConfig:
     steps = [entry["step"] for entry in chosen["history"]]
     per_epoch = config.train.validations_per_epoch
     epochs = max(1, -(-steps.index(chosen["best_step"]) // per_epoch))
-    # The validation rows are learned: they neither stop this training nor choose anything.
-    train = config.train.model_copy(
-        update={"epochs": epochs, "patience": epochs * per_epoch + 1, "max_steps": None, "select_by": None}
-    )
+    # The validation rows are learned, so that they may choose nothing more: the last weights are taken.
+    train = config.train.model_copy(update={"epochs": epochs, "max_steps": None, "select_by": "step"})
     transitions = config.transitions.model_copy(update={"weight": chosen["metrics"]["weight_of_counts"]})
     changes = {"run": f"{chosen['run']}-refit", "refit": False, "with_valid": True}
     return config.model_copy(update={**changes, "train": train, "transitions": transitions})
-
-
-def training_parts(config: NextItemConfig) -> list[str]:
-    """The parts of the shop that train."""
-    return ["train", "valid"] if config.with_valid else ["train"]
 
 
 def weights_of_counts(config: NextItemConfig) -> tuple[float, ...]:
@@ -189,7 +182,7 @@ def weights_of_counts(config: NextItemConfig) -> tuple[float, ...]:
 
 
 def _best(outputs: npt.NDArray[np.float32]) -> int:
-    """The column of the best ranks."""
+    """The column of the weight under which ranks are best."""
     return int(np.argmax([next_item_metrics(column)[METRIC] for column in outputs.T]))
 
 
@@ -210,80 +203,17 @@ def _prefix(config: NextItemConfig) -> str:
     return "seen." if config.with_valid else ""
 
 
-def _learned(sequences: Sequences) -> Positions:
-    """Rows with a step to learn: more than one item."""
-    return np.flatnonzero([len(row) > 1 for row in sequences.items]).astype(np.int64)
+def _sliced(positions: Positions, size: int) -> list[Positions]:
+    return [positions[start : start + size] for start in range(0, len(positions), size)]
 
 
 def _steps(sequences: Sequences, positions: Positions, max_items: int, pad: int) -> tuple[Tensor, Tensor]:
     """Items (batch, length) and what came after each; NO_TARGET where an earlier row of the shopper has learned it."""
     rows = [sequences.items[place] for place in positions]
-    items = padded([row[:-1] for row in rows], max_items, pad)
-    after = padded([row[1:] for row in rows], max_items, NO_TARGET)
+    items = padded([row[:-1] for row in rows], pad, max_items)
+    after = padded([row[1:] for row in rows], NO_TARGET, max_items)
     # Places of a row, counted from its end.
     ages = np.arange(after.shape[1])[::-1]
-    new = np.array([len(row) - first for row, first in zip(rows, sequences.first[positions], strict=True)])
+    new = sequences.lengths[positions] - sequences.first[positions]
     after[ages >= new[:, None]] = NO_TARGET
     return torch.from_numpy(items), torch.from_numpy(after)
-
-
-def _reads_text(config: NextItemConfig) -> bool:
-    return config.sequence.use_text or bool(config.transitions.window and config.transitions.text_neighbours)
-
-
-def _tables(config: NextItemConfig, items: list[str]) -> ItemTables:
-    from scipy.sparse import csr_array
-
-    numbers = {item: number for number, item in enumerate(items)}
-    text = _text_vectors(config, items) if _reads_text(config) else torch.zeros(len(items), 0)
-    counts = csr_array((len(items), len(items)), dtype=np.float32)
-    if config.transitions.window:
-        training = load_sequences(config.shop, config.split, training_parts(config), numbers)
-        counts = count_transitions(training, len(items), config.transitions)
-        if config.transitions.text_neighbours:
-            likeness = _text_neighbours(text, config.transitions.text_neighbours)
-            counts = counts + config.transitions.text_weight * likeness
-    return ItemTables(
-        num_items=len(items),
-        text=text if config.sequence.use_text else torch.zeros(len(items), 0),
-        starts=torch.from_numpy(counts.indptr.astype(np.int64)),
-        after=torch.from_numpy(counts.indices.astype(np.int64)),
-        counts=torch.from_numpy(counts.data.astype(np.float32)),
-    )
-
-
-@torch.inference_mode()
-def _text_vectors(config: NextItemConfig, items: list[str]) -> Tensor:
-    """(items, width) unit vectors: means of token states, less what all products share."""
-    backbone = config.backbone.model_copy(update={"name": backbone_folder(config.backbone.name)})
-    texts = _texts(config.shop, config.text)
-    model, tokenizer = load_backbone(backbone, texts.values(), config.text.max_tokens)
-    tokens = PairTokenizer(tokenizer, config.text.max_tokens).encode([(texts[item], "") for item in items])
-    vectors = torch.zeros(len(items), model.config.hidden_size)
-    for rows in token_batches(tokens.lengths, TEXTS_PER_PASS):
-        batch = collate(tokens.take(rows))
-        mask = torch.from_numpy(batch.attention_mask)
-        states = model.eval()(input_ids=torch.from_numpy(batch.input_ids), attention_mask=mask).last_hidden_state
-        vectors[rows] = (states * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-    return functional.normalize(vectors - vectors.mean(dim=0), dim=1)
-
-
-def _texts(shop: str, text: TextConfig) -> dict[str, str]:
-    return product_texts(read_table(shop, "products", text_columns(text.fields)), text.fields, text.language)
-
-
-def _text_neighbours(vectors: Tensor, neighbours: int) -> Any:
-    """Sparse (items, items): the cube of the cosine of each item's nearest others, 0 where it is negative."""
-    from scipy.sparse import csr_array
-
-    count = len(vectors)
-    nearest = min(neighbours, count - 1)
-    found = []
-    for start in range(0, count, TEXTS_PER_PASS):
-        cosines = vectors[start : start + TEXTS_PER_PASS] @ vectors.T
-        cosines[torch.arange(len(cosines)), torch.arange(start, start + len(cosines))] = -1.0
-        found.append(cosines.topk(nearest, dim=1))
-    values = torch.cat([best.values for best in found]).clamp(min=0) ** 3
-    columns = torch.cat([best.indices for best in found])
-    starts = np.arange(0, count * nearest + 1, nearest)
-    return csr_array((values.numpy().ravel(), columns.numpy().ravel(), starts), shape=(count, count))

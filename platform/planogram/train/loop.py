@@ -133,8 +133,9 @@ class _Loop:
         started = time.monotonic()
         logits = self._predict_all()
         metrics = self.context.agree(self.task.validate(logits) if self.context.is_first else None)
-        self.state.history.append({"step": self.state.step, **metrics})
-        metric = _selecting(metrics, self.config.select_by or self.task.metric)
+        entry = {"step": self.state.step, **metrics}
+        self.state.history.append(entry)
+        metric = _selecting(entry, self.config.select_by or self.task.metric)
         if self.state.best_metric is None or metric > self.state.best_metric:
             self.state.best_metric, self.state.best_step, self.state.worse = metric, self.state.step, 0
             weights = self.engine.weights()

@@ -12,7 +12,7 @@ from planogram.config import SplitConfig, TransitionConfig
 from planogram.data.examples.base import Integers
 from planogram.data.shop import has_table, read_table
 from planogram.data.splits import take
-from planogram.errors import DataError
+from planogram.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -28,7 +28,7 @@ class Sequences:
         items: per row the item numbers, the oldest first; the last is the target.
         first: (rows,) place of the first item that no earlier row of the shopper had as a target. Rows of one shopper
             overlap, and each step is learned once.
-        num_unknown: items and targets that are not in the catalogue and were dropped.
+        num_unknown: rows that were left out, since their target is not in the catalogue.
     """
 
     items: list[Integers]
@@ -43,6 +43,11 @@ class Sequences:
         """(rows,) item numbers."""
         return np.array([row[-1] for row in self.items], dtype=np.int64)
 
+    @property
+    def lengths(self) -> Integers:
+        """(rows,) items of each row, the target included."""
+        return np.array([len(row) for row in self.items], dtype=np.int64)
+
 
 def catalogue(shop: str) -> list[str]:
     """The ids of all products; an item's number is its place here."""
@@ -50,10 +55,10 @@ def catalogue(shop: str) -> list[str]:
 
 
 def load_sequences(shop: str, split: SplitConfig, parts: Sequence[str], numbers: Mapping[str, int]) -> Sequences:
-    """Histories of parts of a shop, in the order of the parts.
+    """Histories of parts of a shop, in the order of the parts, each with the shortest histories first.
 
     Without a table of histories they are what each user clicked, bought or rated, in time; the last item tests, the one
-    before it validates.
+    before it validates. Items of a history that are not in the catalogue are passed over.
 
     Args:
         shop: folder of a prepared shop.
@@ -63,37 +68,57 @@ def load_sequences(shop: str, split: SplitConfig, parts: Sequence[str], numbers:
 
     Raises:
         DataError: the shop has neither histories nor interactions of users, or a part has no row.
+        ConfigError: the shop has no histories, and `split` is not `given`.
     """
-    frame = pd.concat([_part(shop, split, part) for part in parts], ignore_index=True)
-    rows: list[Integers] = []
-    first: list[int] = []
-    seen: set[str] = set()
-    given = 0
-    for history, target, user in zip(frame["history"], frame["product_id"], frame["user_id"], strict=True):
-        given += len(history) + 1
-        if target not in numbers:
-            continue
-        rows.append(np.array([numbers[item] for item in (*history, target) if item in numbers], dtype=np.int64))
-        first.append(len(rows[-1]) - 1 if user in seen else 0)
-        if isinstance(user, str):
-            seen.add(user)
-    if not rows:
+    taken = _histories(shop) if has_table(shop, "histories") else _interactions(shop, split)
+    frame = pd.concat([_shortest_first(take(taken, split, part, "history")) for part in parts], ignore_index=True)
+    known = frame[frame["product_id"].isin(list(numbers))]
+    if known.empty:
         raise DataError(f"no target of {', '.join(parts)} is in the products table", remedy="check the product ids")
-    return Sequences(rows, np.array(first, dtype=np.int64), given - sum(map(len, rows)))
+    rows = [
+        np.array([numbers[item] for item in (*history, target) if item in numbers], dtype=np.int64)
+        for history, target in zip(known["history"], known["product_id"], strict=True)
+    ]
+    # Rows without a user are each of a shopper of their own.
+    again = known["user_id"].notna() & known["user_id"].duplicated()
+    first = np.where(again, [len(row) - 1 for row in rows], 0)
+    return Sequences(rows, first.astype(np.int64), len(frame) - len(known))
 
 
-def _part(shop: str, split: SplitConfig, part: str) -> pd.DataFrame:
-    if has_table(shop, "histories"):
-        histories = read_table(shop, "histories")
-        # What was disliked was not taken.
-        return take(histories[histories["label"].fillna(1.0) > 0], split, part, "history")
+def _histories(shop: str) -> pd.DataFrame:
+    """The table `histories` without what was disliked: that was not taken."""
+    rows = read_table(shop, "histories")
+    rows = rows[rows["label"].fillna(1.0) > 0]
+    pairs = zip(rows["history"], rows["history_labels"], strict=True)
+    liked = pd.Series([_liked(history, labels) for history, labels in pairs], index=rows.index)
+    return rows.assign(history=liked)
+
+
+def _liked(history: Sequence[str], labels: Sequence[str] | None) -> list[str]:
+    if labels is None:
+        return list(history)
+    return [item for item, label in zip(history, labels, strict=True) if label != "0"]
+
+
+def _shortest_first(rows: pd.DataFrame) -> pd.DataFrame:
+    """A shopper's rows in time, also where the table has them in another order: histories grow."""
+    return rows.sort_values("history", key=lambda histories: histories.str.len(), kind="stable")
+
+
+def _interactions(shop: str, split: SplitConfig) -> pd.DataFrame:
+    if split.by != "given":
+        raise ConfigError(
+            f"split.by={split.by}, but {shop} has no histories",
+            allowed="given: of each user's interactions the last item tests, and the one before it validates",
+            remedy="set split.by=given, or map histories",
+        )
     events = read_table(shop, "interactions", ["timestamp", "event_type", "product_id", "user_id"])
     taken = events[events["event_type"].isin(TAKEN) & events["user_id"].notna()]
     if taken.empty:
         raise DataError(
             f"{shop} has no histories, and no {', '.join(TAKEN)} with a user", remedy="map histories or interactions"
         )
-    return take(leave_one_out(taken), SplitConfig(by="given"), part, "history")
+    return leave_one_out(taken)
 
 
 def leave_one_out(events: pd.DataFrame) -> pd.DataFrame:
@@ -142,9 +167,10 @@ def count_targets(sequences: Sequences, num_items: int) -> npt.NDArray[np.int64]
     return np.bincount(np.concatenate(taken), minlength=num_items)
 
 
-def padded(rows: Sequence[Integers], max_items: int, pad: int) -> Integers:
-    """(rows, longest) int64: the newest `max_items` of every row, at the end; `pad` before them. At least one wide."""
-    width = max(1, min(max_items, max((len(row) for row in rows), default=1)))
+def padded(rows: Sequence[Integers], pad: int, max_items: int | None = None) -> Integers:
+    """(rows, longest) int64: every row, or its newest `max_items`, at the end; `pad` before it. At least one wide."""
+    width = max((len(row) for row in rows), default=1)
+    width = max(1, width if max_items is None else min(max_items, width))
     values = np.full((len(rows), width), pad, dtype=np.int64)
     for place, row in enumerate(rows):
         if newest := len(row[-width:]):
