@@ -16,8 +16,10 @@ from planogram.errors import PlanogramError
 
 app = typer.Typer(help="What a shopper sees first: train, publish and serve ranking models.", no_args_is_help=True)
 data_app = typer.Typer(help="Bring a shop's tables in, or simulate a shop.", no_args_is_help=True)
+benchmark_app = typer.Typer(help="What training costs and brings, measured.", no_args_is_help=True)
 models_app = typer.Typer(help="Published bundles: names, versions, aliases.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(models_app, name="models")
 
 Config = Annotated[str | None, typer.Option("--config", help="YAML file.")]
@@ -161,6 +163,25 @@ def evaluate(config_path: Config = None, settings: Overrides = None, as_json: As
         _print_json(result)
     else:
         Console().print(render(result))
+
+
+@benchmark_app.command("training")
+def benchmark_training(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
+    """Compare full fine-tuning with parameter-efficient methods on the same samples: quality, memory, time.
+
+    What has run is not run again: interrupt it, or add seeds and methods, and give the command again.
+
+    Example: planogram benchmark training --config jobs/configs/benchmark-training.yaml --set methods=[full,lora]
+    """
+    from planogram.benchmark.report import render
+    from planogram.benchmark.training import run
+
+    result = run(config.load(config.BenchmarkTrainingConfig, config_path, settings or ()))
+    if as_json:
+        _print_json(result)
+    else:
+        Console().print(render(result))
+        typer.echo(f"{result['file']}\n{result['plot']}")
 
 
 @models_app.command("list")

@@ -430,6 +430,73 @@ class EvaluateConfig(Section):
     cluster: ClusterConfig = ClusterConfig()
 
 
+TrainingMethod = Literal[
+    "full", "head", "lora", "rslora", "dora", "adalora", "ia3", "prefix", "houlsby", "qlora-nf4", "qlora-int8"
+]
+#: method -> what it is as an adapter
+TRAINING_METHODS: dict[TrainingMethod, dict[str, str]] = {
+    "full": {"method": "none"},
+    "head": {"method": "head"},
+    "lora": {"method": "lora"},
+    "rslora": {"method": "rslora"},
+    "dora": {"method": "dora"},
+    "adalora": {"method": "adalora"},
+    "ia3": {"method": "ia3"},
+    "prefix": {"method": "prefix"},
+    "houlsby": {"method": "houlsby"},
+    "qlora-nf4": {"method": "lora", "base": "nf4"},
+    "qlora-int8": {"method": "lora", "base": "int8"},
+}
+
+
+class BenchmarkTrainingConfig(Section):
+    """`planogram benchmark training`: full fine-tuning beside parameter-efficient methods, on the same samples."""
+
+    name: str = Field("training", description="of the result's files and of the runs")
+    methods: Annotated[tuple[TrainingMethod, ...], Field(strict=False)] = Field(
+        tuple(TRAINING_METHODS),
+        min_length=1,
+        description="`full` trains all weights; `qlora`: lora on a quantized base",
+    )
+    finetune: FinetuneConfig = Field(
+        ...,
+        description="what all methods share, with the seeds and folds of its `repeat`; name, run, and method and base "
+        "of its adapter are set for each method",
+    )
+    overrides: dict[TrainingMethod, dict[Literal["adapter", "optimizer"], dict[str, Any]]] = Field(
+        default_factory=dict,
+        description="method -> `adapter` or `optimizer` -> keys that it has otherwise: adapters want higher rates than "
+        "full fine-tuning",
+    )
+
+    def method_config(self, method: TrainingMethod) -> FinetuneConfig:
+        """The configuration of a method's fine-tuning.
+
+        Raises:
+            ConfigError: an override does not fit.
+        """
+        shared = self.finetune.model_dump()
+        own = self.overrides.get(method, {})
+        adapter = {**shared["adapter"], "method": "none", "base": "fp32", **own.get("adapter", {})}
+        given = {
+            "name": f"{self.finetune.name}-{method}",
+            "repeat": {**shared["repeat"], "seeds": self.finetune.repeat.seeds or (self.finetune.train.seed,)},
+            "optimizer": {**shared["optimizer"], **own.get("optimizer", {})},
+            "adapter": {**adapter, **TRAINING_METHODS[method]},
+        }
+        return parse(FinetuneConfig, {**shared, **given}, f"overrides.{method}")
+
+    @model_validator(mode="after")
+    def _overrides_fit(self) -> "BenchmarkTrainingConfig":
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError("methods names one twice")
+        for method, sections in self.overrides.items():
+            if named := {"method", "base"} & sections.get("adapter", {}).keys():
+                raise ValueError(f"overrides.{method}.adapter has {', '.join(sorted(named))}: that is what a method is")
+            self.method_config(method)
+        return self
+
+
 class DemoConfig(Section):
     """`planogram demo`: the whole line on a simulated shop, or on a prepared one."""
 

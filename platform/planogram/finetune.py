@@ -14,13 +14,15 @@ from planogram.tasks.scoring import ScoringStage
 from planogram.train.run import execute, named
 
 Config = FinetuneConfig | NextItemConfig
+# What a run says of its training beside the quality of its model.
+COSTS = ("steps", "seconds", "peak_memory_mb", "trainable_parameters", "parameters")
 
 
 def run(config: Config) -> dict[str, Any]:
     """Fine-tune and write a bundle; see `train.run.execute` for the result and the errors.
 
     With `repeat` there is a run and a bundle for every fold and seed; `metrics` are then means over their test parts,
-    and `history` has one entry per run.
+    and `history` has one entry per run, which also says what its training took.
     """
     if config.repeat.folds or config.repeat.seeds:
         return _repeated(named(config))
@@ -54,11 +56,12 @@ def _repeated(config: Config) -> dict[str, Any]:
             tested = EvaluateConfig(
                 bundle=made["bundle"], shop=config.shop, task=config.repeat.task, workers=config.launch.workers
             )
-            rows.append({"fold": fold, "seed": seed, **offline.run(tested)["metrics"], "bundle": made["bundle"]})
-    names = [name for name in rows[0] if name not in ("fold", "seed", "bundle")]
+            metrics = offline.run(tested)["metrics"]
+            costs = {name: made[name] for name in COSTS}
+            rows.append({"fold": fold, "seed": seed, **metrics, **costs, "bundle": made["bundle"]})
     return {
         "run": config.run,
-        "metrics": {name: mean(row[name] for row in rows) for name in names},
+        "metrics": {name: mean(row[name] for row in rows) for name in metrics},
         "history": rows,
     }
 

@@ -15,6 +15,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram finetune": config.FinetuneConfig,
     "planogram finetune (next_item)": config.NextItemConfig,
     "planogram evaluate": config.EvaluateConfig,
+    "planogram benchmark training": config.BenchmarkTrainingConfig,
     "planogram demo": config.DemoConfig,
 }
 HEAD = """# Configuration
@@ -96,5 +97,5 @@ def _name(annotation: Any) -> str:
     if origin is tuple:
         return "list"
     if origin is dict:
-        return f"mapping to {_name(args[1])}"
+        return "mapping" if args[1] is Any else f"mapping to {_name(args[1])}"
     return str(getattr(annotation, "__name__", annotation))

@@ -6,7 +6,8 @@ import torch
 from transformers import BertConfig
 
 from planogram.models.backbone import build_backbone
-from planogram.models.heads import CrossEncoder, count_parameters, parameter_groups, pool, seed_everything
+from planogram.models.heads import CrossEncoder, parameter_groups, pool, seed_everything
+from planogram.models.linears import parameter_counts
 
 WIDTH = 16
 
@@ -129,7 +130,9 @@ def test_frozen_parameters_are_neither_trained_nor_counted():
         parameter.requires_grad = False
     trained = [p for group in parameter_groups(model, 1e-4, 1e-3, 0.01) for p in group["params"]]
     assert len(trained) == 2
-    assert count_parameters(model) == 3 * WIDTH + 1
+    trainable, total = parameter_counts(model)
+    assert trainable == 3 * WIDTH + 1
+    assert total == trainable + sum(parameter.numel() for parameter in model.backbone.parameters())
 
 
 def test_seeds_repeat_and_ranks_differ():

@@ -20,7 +20,8 @@ def test_every_fold_and_seed_has_a_run_that_is_tested(repeated):
     assert [(row["fold"], row["seed"]) for row in rows] == [(0, 0), (0, 1), (2, 0), (2, 1)]
     assert len({row["bundle"] for row in rows}) == 4
     assert repeated["metrics"]["ndcg@10"] == pytest.approx(mean(row["ndcg@10"] for row in rows))
-    assert {"fold", "seed", "bundle"}.isdisjoint(repeated["metrics"])
+    assert {"fold", "seed", "bundle", *finetune.COSTS}.isdisjoint(repeated["metrics"])
+    assert all(row["steps"] == 2 and row["seconds"] > 0 and row["peak_memory_mb"] > 0 for row in rows)
 
 
 def test_a_row_is_what_evaluate_says_of_its_bundle(repeated, tiny_shop):

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from planogram.config import AdapterConfig
 from planogram.errors import ConfigError, IntegrityError
 from planogram.models import adalora, houlsby, prefix
-from planogram.models.linears import count_weights, is_conv, is_quantized, linear_layers, quantize
+from planogram.models.linears import is_conv, is_quantized, linear_layers, parameter_counts, quantize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -169,8 +169,8 @@ def base_digest(backbone: nn.Module) -> str:
 
 def trainable_share(model: nn.Module) -> float:
     """Trainable weights over all weights, 0 to 1."""
-    counts = [(count_weights(parameter), parameter.requires_grad) for parameter in model.parameters()]
-    return sum(count for count, trains in counts if trains) / max(1, sum(count for count, _ in counts))
+    trainable, total = parameter_counts(model)
+    return trainable / max(1, total)
 
 
 def _inject(backbone: "PreTrainedModel", config: AdapterConfig) -> None:

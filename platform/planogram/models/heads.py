@@ -197,11 +197,6 @@ def parameter_groups(model: nn.Module, backbone_rate: float, head_rate: float, d
     return [{"params": params, "lr": rate, "weight_decay": wd} for (rate, wd), params in groups.items()]
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
 def seed_everything(seed: int, rank: int = 0) -> None:
     """Seed Python, NumPy and torch; every rank draws its own dropout."""
     import random

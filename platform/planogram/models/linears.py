@@ -47,6 +47,12 @@ def count_weights(parameter: nn.Parameter) -> int:
     return int(torch.Size(state.shape).numel()) if state is not None else int(parameter.numel())
 
 
+def parameter_counts(model: nn.Module) -> tuple[int, int]:
+    """How many weights of a model train, and how many it has."""
+    counts = [(count_weights(parameter), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(count for count, trains in counts if trains), sum(count for count, _ in counts)
+
+
 def quantize(backbone: "PreTrainedModel", base: Quantization) -> None:
     """Replace the linear layers, in place, by frozen ones of bitsandbytes on the same device.
 

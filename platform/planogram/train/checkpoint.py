@@ -42,6 +42,8 @@ class LoopState:
         best_metric, best_step: of the best validation so far; None before the first.
         worse: validations since then.
         stopped: early stopping ended the run.
+        seconds: spent in the micro steps that are done, without what an interruption undid.
+        peak_memory_mb: of this rank, MiB, at the last checkpoint.
         history: one entry per validation.
     """
 
@@ -52,6 +54,8 @@ class LoopState:
     best_step: int = 0
     worse: int = 0
     stopped: bool = False
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +31,15 @@ class TrainContext:
     def is_first(self) -> bool:
         """Whether this is rank 0."""
         return self.rank == 0
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """The most memory of this process so far, MiB: allocated on its GPU, or else resident."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        # The maximum that getrusage gives is inherited from the process that started this one.
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
 
     def gather(self, value: Any) -> list[Any]:
         """One value per rank, on every rank, in the order of ranks."""

@@ -13,6 +13,7 @@ from planogram import storage
 from planogram.config import OptimizerConfig, TrainConfig
 from planogram.errors import ConfigError
 from planogram.models.heads import seed_everything
+from planogram.models.linears import parameter_counts
 from planogram.train import checkpoint
 from planogram.train.checkpoint import LoopState
 from planogram.train.context import TrainContext
@@ -77,6 +78,8 @@ class _Loop:
         self.total_steps = config.epochs * self.micro_steps_per_epoch // config.accumulation
         if config.max_steps:
             self.total_steps = min(self.total_steps, config.max_steps)
+        # Counted before ZeRO partitions them.
+        self.trainable_parameters, self.parameters = parameter_counts(task.model)
         self.engine = TrainEngine(task.model, task.parameter_groups(), context, config, optimizer, self.total_steps)
         self.state = checkpoint.load(context, self.engine) or LoopState()
         self.log = ProgressLog(context, self.total_steps, self.state.step)
@@ -86,11 +89,31 @@ class _Loop:
             self._validate()
         while not self._finished():
             self._epoch()
+        result = self._result()
         if self.context.is_first:
             self.log.flush()
-            result = _result(self.state) | {"precision": self.engine.precision}
             storage.write_json(storage.join(self.context.run_dir, RESULT), result)
         return self.state
+
+    def _result(self) -> dict[str, Any]:
+        """What `result.json` says; every rank calls it."""
+        peaks = self.context.gather(self._peak_memory_mb())
+        return {
+            "steps": self.state.step,
+            "best_step": self.state.best_step,
+            "best_metric": self.state.best_metric,
+            "stopped_early": self.state.stopped,
+            "precision": self.engine.precision,
+            "trainable_parameters": self.trainable_parameters,
+            "parameters": self.parameters,
+            "seconds": round(self.state.seconds, 3),
+            "peak_memory_mb": round(max(peaks), 1),
+            "history": self.state.history,
+        }
+
+    def _peak_memory_mb(self) -> float:
+        """Of this process, and of those that an interruption ended."""
+        return max(self.state.peak_memory_mb, self.context.peak_memory_mb)
 
     def _finished(self) -> bool:
         return self.state.stopped or self.state.step >= self.total_steps
@@ -103,8 +126,10 @@ class _Loop:
             self._micro_step(batches[self.state.micro_step])
 
     def _micro_step(self, positions: Positions) -> None:
+        started = time.monotonic()
         loss = self.task.loss(self.engine, positions)
         self.engine.train_on(loss)
+        self.state.seconds += time.monotonic() - started
         self.state.micro_step += 1
         if self.state.micro_step % self.config.accumulation:
             return
@@ -112,6 +137,7 @@ class _Loop:
         self.log.step(self.state.step, loss.item(), self.engine.learning_rate)
         if self._validation_due():
             self._validate()
+            self.state.peak_memory_mb = self._peak_memory_mb()
             checkpoint.save(self.context, self.engine, self._at_next_micro_step())
 
     def _validation_due(self) -> bool:
@@ -180,13 +206,3 @@ def _micro_steps(num_batches: int, world_size: int, accumulation: int) -> int:
 def _shard(batches: Sequence[Positions], context: TrainContext, count: int) -> list[Positions]:
     """`count` batches for this rank; neighbours go to different ranks, and the first ones come again to fill up."""
     return [batches[(index * context.world_size + context.rank) % len(batches)] for index in range(count)]
-
-
-def _result(state: LoopState) -> dict[str, Any]:
-    return {
-        "steps": state.step,
-        "best_step": state.best_step,
-        "best_metric": state.best_metric,
-        "stopped_early": state.stopped,
-        "history": state.history,
-    }

@@ -68,7 +68,11 @@ def read_progress(uri: str) -> dict[str, Any] | None:
 
 @contextmanager
 def watch(run_dir: str, label: str, observe: Observer) -> Iterator[None]:
-    """Show a progress bar of the run below `run_dir`, and hand its progress to `observe`, while the block runs."""
+    """Show a progress bar of the run below `run_dir`, and hand its progress to `observe`, while the block runs.
+
+    The bar goes to standard error: standard output is the result's.
+    """
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -79,7 +83,7 @@ def watch(run_dir: str, label: str, observe: Observer) -> Iterator[None]:
         TextColumn("{task.fields[note]}"),
     )
     done = Event()
-    with Progress(*columns, transient=False) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
         task = bar.add_task(label, total=None, note="starting workers")
 
         def show(progress: dict[str, Any]) -> None:

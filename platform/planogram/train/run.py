@@ -79,7 +79,9 @@ def execute(stage: Stage[C], config: C) -> dict[str, Any]:
 
     Returns:
         `run`, `run_dir`, `bundle` (folder), `metrics` (validation, of the best weights), `steps`, `best_step`,
-        `stopped_early`, `precision`, and `history` (one entry per validation; the first is before any training).
+        `best_metric`, `stopped_early`, `precision`, `trainable_parameters`, `parameters`, `seconds` (of the training
+        steps alone), `peak_memory_mb` (of the worker that took most), and `history` (one entry per validation; the
+        first is before any training).
 
     Raises:
         ConfigError: `config.run` exists with another configuration.
@@ -96,17 +98,7 @@ def execute(stage: Stage[C], config: C) -> dict[str, Any]:
         result = launch(partial(_work, stage, config), config.launch, run_dir, label, tracker.observe)
         bundle, metrics = _write(stage, config, run_dir, result["best_step"], tracker.run_id)
         tracker.finish(metrics)
-    return {
-        "run": config.run,
-        "run_dir": run_dir,
-        "bundle": bundle,
-        "metrics": metrics,
-        "steps": result["steps"],
-        "best_step": result["best_step"],
-        "stopped_early": result["stopped_early"],
-        "precision": result["precision"],
-        "history": result["history"],
-    }
+    return {"run": config.run, "run_dir": run_dir, "bundle": bundle, "metrics": metrics} | result
 
 
 def named(config: C) -> C:
