@@ -1,9 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
-from planogram import config
-from planogram.config import EvaluateConfig, FinetuneConfig, SimulateConfig, TrainConfig, load
+from planogram import section
+from planogram.config import EvaluateConfig, FinetuneConfig, SimulateConfig, TrainConfig
 from planogram.errors import ConfigError, NotFoundError
+from planogram.section import load
 
 
 def _refused(overrides, cls=FinetuneConfig) -> str:
@@ -144,7 +145,7 @@ def test_a_file_that_is_not_a_mapping_is_refused(tmp_path, content):
     path = tmp_path / "c.yaml"
     path.write_text(content)
     with pytest.raises(ConfigError, match=r"c\.yaml"):
-        config.read_yaml(str(path))
+        section.read_yaml(str(path))
 
 
 def test_an_empty_file_is_the_defaults_and_an_absent_one_an_error(tmp_path):

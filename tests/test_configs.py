@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from planogram import config
+from planogram import config, section
 from planogram.data.mapping import load_mapping
 from planogram.serve.launch import check
 
@@ -33,7 +33,7 @@ def test_a_jobs_config_fits_the_stage_it_is_named_after(path):
     if stage == "finetune":
         config.load_finetune(str(path))
     else:
-        config.load(STAGES[stage], str(path))
+        section.load(STAGES[stage], str(path))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=named)
@@ -50,7 +50,7 @@ def test_a_mapping_is_valid(path):
 
 @pytest.mark.parametrize("path", SERVE, ids=named)
 def test_a_serve_config_is_valid(path):
-    check(config.read_yaml(str(path)))
+    check(section.read_yaml(str(path)))
 
 
 @pytest.mark.parametrize("path", JOBS, ids=named)

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from planogram import config
+from planogram import config, section
 from planogram.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +70,7 @@ def test_its_options_and_settings_exist(arguments):
     if verb not in VERBS:
         assert not settings
         return
-    config.load(VERBS[verb], context.params.get("config_path"), settings)
+    section.load(VERBS[verb], context.params.get("config_path"), settings)
 
 
 def test_the_parser_of_this_test_refuses_what_does_not_exist():

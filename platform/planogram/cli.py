@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from planogram import __version__, config
+from planogram import __version__, config, section
 from planogram.errors import PlanogramError
 
 app = typer.Typer(help="What a shopper sees first: train, publish and serve ranking models.", no_args_is_help=True)
@@ -84,7 +84,7 @@ def simulate(
     """
     from planogram.data.simulate import simulate as run
 
-    _show(run(config.load(config.SimulateConfig, config_path, settings or ()), out), as_json)
+    _show(run(section.load(config.SimulateConfig, config_path, settings or ()), out), as_json)
 
 
 @data_app.command()
@@ -105,7 +105,7 @@ def prepare(
     from planogram.cluster import connect
     from planogram.data.sources import prepare as run
 
-    with connect(config.load(config.ClusterConfig, None, settings or ())):
+    with connect(section.load(config.ClusterConfig, None, settings or ())):
         report = run(source, path, out, overwrite=overwrite)
     if as_json:
         _print_json(report.to_dict())
@@ -123,7 +123,7 @@ def pretrain(config_path: Config = None, settings: Overrides = None, as_json: As
     """
     from planogram.pretrain import run
 
-    result = run(config.load(config.PretrainConfig, config_path, settings or ()))
+    result = run(section.load(config.PretrainConfig, config_path, settings or ()))
     if as_json:
         _print_json(result)
     else:
@@ -158,7 +158,7 @@ def evaluate(config_path: Config = None, settings: Overrides = None, as_json: As
     from planogram.evaluate.offline import run
     from planogram.evaluate.report import render
 
-    result = run(config.load(config.EvaluateConfig, config_path, settings or ()))
+    result = run(section.load(config.EvaluateConfig, config_path, settings or ()))
     if as_json:
         _print_json(result)
     else:
@@ -176,7 +176,7 @@ def benchmark_training(config_path: Config = None, settings: Overrides = None, a
     from planogram.benchmark.report import render
     from planogram.benchmark.training import run
 
-    result = run(config.load(config.BenchmarkTrainingConfig, config_path, settings or ()))
+    result = run(section.load(config.BenchmarkTrainingConfig, config_path, settings or ()))
     if as_json:
         _print_json(result)
     else:
@@ -292,7 +292,7 @@ def demo(
     """
     from planogram.pipeline import run
 
-    run(config.load(config.DemoConfig, config_path, settings or ()), data, exit_after)
+    run(section.load(config.DemoConfig, config_path, settings or ()), data, exit_after)
 
 
 def _row(version: Any) -> dict[str, Any]:

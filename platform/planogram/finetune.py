@@ -6,8 +6,9 @@ from statistics import mean
 from typing import Any
 
 from planogram import cluster
-from planogram.config import EvaluateConfig, FinetuneConfig, NextItemConfig, RepeatConfig, SplitConfig, parse
+from planogram.config import EvaluateConfig, FinetuneConfig, NextItemConfig, RepeatConfig, SplitConfig
 from planogram.evaluate import offline
+from planogram.section import parse
 from planogram.tasks.contrastive import ContrastiveStage
 from planogram.tasks.next_item import NextItemStage, refitted
 from planogram.tasks.scoring import ScoringStage

@@ -6,7 +6,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from planogram import config
-from planogram.config import Section
+from planogram.section import Section
 
 #: stage -> its section
 STAGES: dict[str, type[Section]] = {

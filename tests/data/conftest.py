@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from planogram import config
+from planogram import section
 from planogram.data.buckets import Bucket, settle, spill
 from planogram.data.lookups import load_lookups
 from planogram.data.mapping import MappingConfig
@@ -41,7 +41,7 @@ def import_table(tmp_path: Path, source_folder: Path) -> Callable[..., Imported]
 
     def run(table: str, *sources: dict[str, Any], keep: str = "quarantine", buckets: int = 3) -> Imported:
         values = {"name": "test", "tables": {table: {"keep": keep, "sources": list(sources)}}}
-        mapping = config.parse(MappingConfig, values, "the test")
+        mapping = section.parse(MappingConfig, values, "the test")
         return _import(mapping, table, source_folder, tmp_path, buckets)
 
     return run

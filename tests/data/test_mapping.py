@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from planogram import config
+from planogram import section
 from planogram.data.mapping import FieldConfig, MappingConfig, load_mapping, template_parts
 from planogram.errors import ConfigError
 
@@ -15,7 +15,7 @@ FIELDS = {"product_id": "id", "title": "name"}
 
 def mapping(**source: object) -> MappingConfig:
     tables = {"products": {"sources": [{"files": "*.csv", "fields": FIELDS, **source}]}}
-    return config.parse(MappingConfig, {"name": "m", "tables": tables}, "m.yaml")
+    return section.parse(MappingConfig, {"name": "m", "tables": tables}, "m.yaml")
 
 
 @pytest.mark.parametrize("path", MAPPINGS, ids=lambda path: path.stem)
@@ -58,7 +58,7 @@ def test_what_is_wrong_is_named(source, message):
 
 def test_unknown_table():
     with pytest.raises(ConfigError, match=r"'product' is not a table; tables: products, judgments"):
-        config.parse(
+        section.parse(
             MappingConfig, {"name": "m", "tables": {"product": {"sources": [{"files": "x", "fields": FIELDS}]}}}, "m"
         )
 
@@ -86,7 +86,7 @@ HISTORY = {"history_id": "id", "product_id": "next", "history": {"column": "item
 def test_what_is_wrong_with_a_list_is_named(field, message):
     tables = {"histories": {"sources": [{"files": "*.csv", "fields": {**HISTORY, **field}}]}}
     with pytest.raises(ConfigError, match=message):
-        config.parse(MappingConfig, {"name": "m", "tables": tables}, "m.yaml")
+        section.parse(MappingConfig, {"name": "m", "tables": tables}, "m.yaml")
 
 
 def test_template_parts():

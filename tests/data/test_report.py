@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from planogram import config
+from planogram import section
 from planogram.data.checks import Subject, run_checks
 from planogram.data.frames import Wanted
 from planogram.data.mapping import TableConfig
 from planogram.data.report import Check, Report, TableRows, worst
 from planogram.data.tally import Tally
 
-CONFIG = config.parse(TableConfig, {"sources": [{"files": "*", "fields": {"product_id": "p", "price": "c"}}]}, "test")
+CONFIG = section.parse(TableConfig, {"sources": [{"files": "*", "fields": {"product_id": "p", "price": "c"}}]}, "test")
 
 
 def check(name: str, **figures: object) -> Check:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from planogram import config
+from planogram import section
 from planogram.data.mapping import FilesConfig
 from planogram.data.plan import find_files
 from planogram.errors import DataError
@@ -263,7 +263,7 @@ def test_folders_may_have_names_that_look_like_globs(tmp_path):
     folder = tmp_path / "shop [1]*"
     folder.mkdir()
     (folder / "a.csv").write_text(HEADER)
-    files = config.parse(FilesConfig, {"files": ["a*", "*.csv"]}, "test")
+    files = section.parse(FilesConfig, {"files": ["a*", "*.csv"]}, "test")
     assert [file.shown for file in find_files(files, str(folder))] == ["a.csv"]
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from planogram.config import FinetuneConfig, load
+from planogram.config import FinetuneConfig
 from planogram.registry.bundle import WEIGHTS
+from planogram.section import load
 from planogram.train.progress import ProgressLog
 
 RUN = [

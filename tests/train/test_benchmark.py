@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 from planogram import cli, storage
 from planogram.benchmark import training
 from planogram.benchmark.report import plot, render, shown_metrics
-from planogram.config import TRAINING_METHODS, BenchmarkTrainingConfig, load
+from planogram.config import TRAINING_METHODS, BenchmarkTrainingConfig
 from planogram.errors import ConfigError, NotFoundError
+from planogram.section import load
 
 FULL_AND_LORA = ("methods=[full,lora]", "finetune.repeat.seeds=[0,1]", "overrides.lora.adapter.rank=2")
 

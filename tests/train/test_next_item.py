@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from planogram import finetune, storage
-from planogram.config import EvaluateConfig, NextItemConfig, load
+from planogram.config import EvaluateConfig, NextItemConfig
 from planogram.data.examples.sequences import load_sequences
 from planogram.engines.sequence import ARCHITECTURE, ITEMS, TABLES, SequenceEngine
 from planogram.errors import ConfigError, DataError, IntegrityError
 from planogram.evaluate import offline
 from planogram.models.sequence import UNSEEN
 from planogram.registry.bundle import WEIGHTS, open_bundle
+from planogram.section import load
 from planogram.tasks.item_tables import text_neighbours
 from planogram.train.checkpoint import BEST_LOGITS
 

@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 
 from planogram import pretrain as module
 from planogram import storage
-from planogram.config import PretrainConfig, load
+from planogram.config import PretrainConfig
 from planogram.data.tokenizer import load_tokenizer
 from planogram.errors import ConfigError, DataError
 from planogram.registry.bundle import WEIGHTS, open_bundle
+from planogram.section import load
 from planogram.tasks import language
 from planogram.train.context import local_context
 

@@ -9,8 +9,8 @@ from pydantic import Field
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import OneHotEncoder, QuantileTransformer
 
-from planogram.config import Section
 from planogram.errors import DataError
+from planogram.section import Section
 
 Floats = npt.NDArray[np.float32]
 MAX_QUANTILES = 100

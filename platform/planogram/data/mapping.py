@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from planogram import config
-from planogram.config import Names, Section
+from planogram import section
 from planogram.data.schema import TABLES, Column, Table
+from planogram.section import Names, Section
 
 # A column's name that stands for the place of a row, for data without an identifier of its own.
 FILE_COLUMN = "_file"
@@ -254,7 +254,7 @@ def load_mapping(path: str) -> MappingConfig:
     Raises:
         ConfigError: names every key and value that is wrong, and the valid ones.
     """
-    return config.load(MappingConfig, path)
+    return section.load(MappingConfig, path)
 
 
 def _table_problems(name: str, table: TableConfig) -> list[str]:

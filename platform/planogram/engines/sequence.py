@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from planogram import storage
-from planogram.config import SequenceConfig, parse
+from planogram.config import SequenceConfig
 from planogram.data.examples.base import Integers
 from planogram.data.examples.sequences import Sequences, padded
 from planogram.errors import ConfigError, IntegrityError
 from planogram.models.sequence import ItemTables, SequenceModel, blend, log_counts, ranks, without_history
 from planogram.registry.bundle import WEIGHTS, open_bundle
+from planogram.section import parse
 
 ARCHITECTURE = "sequence.json"
 ITEMS = "items.json"

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from planogram import cluster
-from planogram.config import ClickConfig, EvaluateConfig, SplitConfig, TextConfig, TowerConfig, parse
+from planogram.config import ClickConfig, EvaluateConfig, SplitConfig, TextConfig, TowerConfig
 from planogram.data.examples import TASKS, Examples, Source, load
 from planogram.data.shop import open_shop
 from planogram.engines.base import Engine, score
@@ -19,6 +19,7 @@ from planogram.evaluate.lexical import bm25
 from planogram.evaluate.metrics import Interval, bootstrap, per_query
 from planogram.registry.bundle import BundleManifest, Head, open_bundle
 from planogram.registry.store import ModelVersion, Registry
+from planogram.section import parse
 
 PAIRS_PER_BLOCK = 2048
 FEATURE = "feature."

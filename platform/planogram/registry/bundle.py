@@ -14,10 +14,11 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from planogram import storage
-from planogram.config import AdapterConfig, Names, Pooling, Section, parse
+from planogram.config import AdapterConfig, Pooling
 from planogram.data.features import FeatureSpec
 from planogram.data.text import TEXT_VERSION
 from planogram.errors import ConfigError, IntegrityError
+from planogram.section import Names, Section, parse
 
 MANIFEST = "bundle.json"
 WEIGHTS = "model.safetensors"

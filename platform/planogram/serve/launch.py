@@ -14,8 +14,9 @@ import httpx
 
 from planogram import storage
 from planogram.cluster import connect
-from planogram.config import ClusterConfig, read_yaml
+from planogram.config import ClusterConfig
 from planogram.errors import ClusterError, ConfigError
+from planogram.section import read_yaml
 from planogram.serve.haproxy import isolated
 from planogram.serve.settings import AppArgs
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from planogram.config import Section, parse
+from planogram.section import Section, parse
 
 RouteName = Literal["search", "rerank"]
 
