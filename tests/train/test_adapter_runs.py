@@ -105,3 +105,15 @@ def test_a_quantized_base_trains_and_its_adapter_merges_into_the_float_one(tune,
     folder, manifest = open_bundle(run["bundle"])
     assert manifest.adapter is None
     assert "backbone.embeddings.word_embeddings.weight" in load_file(folder / WEIGHTS)
+
+
+def test_cutoffs_and_metrics_are_those_of_the_merged_weights(tune, configure, in_home):
+    from planogram.config import EvaluateConfig
+    from planogram.evaluate import offline
+
+    run = tune("lora", "adapter.base=nf4", run="lora-nf4")
+    found = offline.run(EvaluateConfig(bundle=run["bundle"], shop=configure("whole").shop, part="valid", workers=0))
+    metrics = open_bundle(run["bundle"])[1].metrics
+    assert {name: found["metrics"][name] for name in metrics} == pytest.approx(metrics, abs=1e-6)
+    # What was trained scored otherwise, or the test would show nothing.
+    assert np.abs(bundle_logits(run, configure) - validation_logits(run)).max() > 1e-3

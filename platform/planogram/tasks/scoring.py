@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from planogram import storage
-from planogram.config import FinetuneConfig
+from planogram.config import AdapterConfig, FinetuneConfig
 from planogram.data.collate import collate, token_batches
 from planogram.data.examples import TASKS, Examples, load
 from planogram.data.features import FeatureSpec, fit_features
@@ -30,6 +30,7 @@ from planogram.tasks.backbones import (
     adapter_ref,
     bundle_weights,
     copy_backbone_files,
+    keeps_adapter,
     pad_id,
     prepare_backbone,
     source,
@@ -73,11 +74,12 @@ class ScoringStage:
     def manifest(self, config: FinetuneConfig, trained: Trained) -> BundleManifest:
         """The manifest, with calibration and cutoffs fitted on the validation split."""
         parts = validation_parts(config)
+        outputs = _bundle_outputs(config, trained)
         heads: list[Head] = []
         metrics: dict[str, float] = {}
         for column, (name, (examples, rows)) in enumerate(parts.items()):
             head = _plain_head(config, name)
-            logits = trained.outputs[rows, column]
+            logits = outputs[rows, column]
             targets = scaled(examples.grades, head)
             fitted = head.model_copy(
                 update={"calibration": fit_calibration(config.calibration.method, targets, logits)}
@@ -127,12 +129,8 @@ class ScoringTask:
         self.training = _Joined({name: load(name, source(config, "train")) for name in config.tasks})
         self.validation_parts = validation_parts(config)
         self.validation = _Joined({name: examples for name, (examples, _) in self.validation_parts.items()})
-        self.training_tokens = self._encode(tokenizer, self.training)
-        self.validation_tokens = self._encode(tokenizer, self.validation)
-
-    def _encode(self, tokenizer: PairTokenizer, joined: "_Joined") -> Tokens:
-        rows = pd.concat([examples.features for examples in joined.parts.values()], ignore_index=True)
-        return encode(tokenizer, self.features, joined.pairs, rows)
+        self.training_tokens = encode(tokenizer, self.features, self.training.pairs, self.training.features)
+        self.validation_tokens = encode(tokenizer, self.features, self.validation.pairs, self.validation.features)
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Parameter groups of the optimizer."""
@@ -217,6 +215,7 @@ class _Joined:
         self.parts = parts
         examples = list(parts.values())
         self.pairs = [pair for part in examples for pair in part.pairs]
+        self.features = pd.concat([part.features for part in examples], ignore_index=True)
         self.grades = np.concatenate([part.grades for part in examples])
         self.weights = np.concatenate([_mean_one(part.weights) for part in examples])
         self.positions = np.concatenate([part.positions for part in examples])
@@ -230,6 +229,32 @@ def _mean_one(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 @torch.inference_mode()
+def _predicted(model: CrossEncoder, tokens: Tokens, batch_tokens: int, pad_id: int = 0) -> Outputs:
+    """Logits (pairs, heads) float32, on the CPU."""
+    outputs = np.zeros((len(tokens), len(model.head_names)), dtype=np.float32)
+    for rows in token_batches(tokens.lengths, batch_tokens):
+        batch = collate(tokens.take(rows), pad_id)
+        outputs[rows] = model(*(None if array is None else torch.from_numpy(array) for array in batch)).numpy()
+    return outputs
+
+
+def _bundle_outputs(config: FinetuneConfig, trained: Trained) -> Outputs:
+    """Logits (validation examples, heads) of what the bundle holds.
+
+    An adapter that was trained on a quantized base scores a little differently when it is merged into the float one.
+    """
+    if config.adapter.base == "fp32" or keeps_adapter(config):
+        return trained.outputs
+    features = read_features(trained.initial)
+    plain = config.model_copy(update={"adapter": AdapterConfig()})
+    model = _initial_model(trained.initial, plain, features).scorer.eval()
+    model.load_state_dict(bundle_weights(config, trained))
+    joined = _Joined({name: examples for name, (examples, _) in validation_parts(config).items()})
+    tokenizer = PairTokenizer.from_folder(trained.initial, config.text.max_tokens)
+    tokens = encode(tokenizer, features, joined.pairs, joined.features)
+    return _predicted(model, tokens, config.train.eval_batch_tokens, pad_id(trained.initial))
+
+
 def _start(config: FinetuneConfig, task: str, backbone: "PreTrainedModel", tokenizer: Tokenizer) -> dict[str, float]:
     """Scale and shift of a head's first logits, so that training starts at the rates of its targets.
 
@@ -245,10 +270,7 @@ def _start(config: FinetuneConfig, task: str, backbone: "PreTrainedModel", token
         return {"scale": 1.0, "shift": float(np.log(mean / (1 - mean)))}
     model = CrossEncoder(backbone, [task], "pair", 0.0).eval()
     tokens = PairTokenizer(tokenizer, config.text.max_tokens).encode([examples.pairs[row] for row in rows])
-    logits = np.zeros(len(rows), dtype=np.float32)
-    for batch in token_batches(tokens.lengths, config.train.eval_batch_tokens):
-        arrays = collate(tokens.take(batch))[:3]
-        logits[batch] = model(*(torch.from_numpy(array) for array in arrays))[:, 0].float().numpy()
+    logits = _predicted(model, tokens, config.train.eval_batch_tokens)[:, 0]
     fitted = fit_calibration("temperature", targets, logits)
     scale = float(np.clip(fitted.scale, *SLOPES))
     # The shift that keeps the fitted line at the mean logit, whatever became of its slope.
