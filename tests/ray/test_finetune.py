@@ -84,6 +84,12 @@ def test_two_workers_learn(uninterrupted):
     assert losses[-1] < 0.99 * losses[0]
 
 
+def test_what_a_training_took_was_measured_by_its_workers(uninterrupted):
+    assert uninterrupted["trainable_parameters"] == uninterrupted["parameters"] > 0
+    assert uninterrupted["seconds"] > 0
+    assert uninterrupted["peak_memory_mb"] > 100
+
+
 def test_a_killed_worker_costs_nothing(simulated_shop, uninterrupted):
     run_dir = storage.join(storage.home(), "runs", "interrupted")
     killed: list[int] = []

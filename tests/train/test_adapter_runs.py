@@ -10,7 +10,9 @@ from planogram.engines.base import score
 from planogram.engines.torch import TorchEngine
 from planogram.errors import ConfigError, IntegrityError
 from planogram.registry.bundle import WEIGHTS, open_bundle
+from planogram.registry.store import Registry
 from planogram.tasks.scoring import ScoringTask
+from planogram.train import run as run_module
 from planogram.train.checkpoint import BEST_LOGITS, best_folder
 
 STEPS = ["train.epochs=2", "optimizer.head_learning_rate=1e-2", "optimizer.learning_rate=1e-2"]
@@ -80,6 +82,31 @@ def test_another_base_is_refused(tune, finetune, in_home, tmp_path):
     storage.seal(folder, MANIFEST, {key: value for key, value in manifest.items() if key != "files"})
     with pytest.raises(IntegrityError, match="not the base"):
         TorchEngine(str(folder))
+
+
+def test_the_lineage_names_the_bundle_that_was_the_backbone(finetune, whole, in_home):
+    """Also where its alias has moved on when the run ends."""
+    registry = Registry()
+    published = registry.publish(whole["bundle"], "parent", "a backbone")
+    registry.promote(published.reference, "base", "for a test")
+    short = ("adapter.method=head", "train.max_steps=1")
+    by_folder = finetune("child-of-a-folder", f"backbone.name={whole['bundle']}", *short)
+    write = run_module._write
+
+    def move_and_write(*arguments):
+        other = registry.publish(by_folder["bundle"], "parent", "another")
+        registry.promote(other.reference, "base", "meanwhile")
+        return write(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "_write", move_and_write)
+        by_alias = finetune("child-of-an-alias", "backbone.name=parent@base", *short)
+    runs = (whole, by_folder, by_alias)
+    assert [open_bundle(run["bundle"])[1].lineage["parent"] for run in runs] == [
+        None,
+        {"name": "shop-ranker", "version": None, "digest": published.digest},
+        {"name": "parent", "version": 1, "digest": published.digest},
+    ]
 
 
 def test_an_adapter_needs_a_base_that_knows_something(finetune):

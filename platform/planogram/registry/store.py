@@ -265,7 +265,29 @@ def _unpublished(folder: str) -> ModelVersion:
 
 def backbone_folder(name: str) -> str:
     """Where a backbone lies: the verified folder of a bundle, if `name` is one or refers to one; else `name`."""
+    version = _backbone_version(name)
+    return str(open_bundle(version.path)[0]) if version else name
+
+
+def backbone_parent(name: str) -> dict[str, Any] | None:
+    """What a lineage says of the bundle that a backbone's name is or refers to now; None where it is no bundle.
+
+    Returns:
+        `name` and `version` (None: not published) of the model, and `digest`, by which the registry knows a bundle.
+    """
+    version = _backbone_version(name)
+    if version is None:
+        return None
+    _, manifest = open_bundle(version.path)
+    published = bool(version.version)
+    return {
+        "name": version.name if published else manifest.name,
+        "version": version.version if published else None,
+        "digest": version.digest,
+    }
+
+
+def _backbone_version(name: str) -> ModelVersion | None:
     if Path(name, MANIFEST).is_file() or "@" in name or re.search(r":[1-9][0-9]*$", name):
-        folder, _ = open_bundle(Registry().resolve(name).path)
-        return str(folder)
-    return name
+        return Registry().resolve(name)
+    return None

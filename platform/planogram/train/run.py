@@ -23,6 +23,7 @@ from planogram.config import RunConfig
 from planogram.data.shop import open_shop
 from planogram.errors import ConfigError
 from planogram.registry.bundle import BundleManifest, write_bundle
+from planogram.registry.store import backbone_parent
 from planogram.train.checkpoint import BEST_LOGITS, BEST_WEIGHTS, best_folder
 from planogram.train.context import TrainContext
 from planogram.train.launch import launch
@@ -133,7 +134,9 @@ def _prepare(stage: Stage[C], config: C, run_dir: str) -> None:
     if storage.exists(target):
         return
     torch.manual_seed(config.train.seed)
-    with storage.sealed_folder(target, INITIAL_SEAL) as (folder, _):
+    with storage.sealed_folder(target, INITIAL_SEAL) as (folder, payload):
+        # Kept here, since an alias may point elsewhere when the run ends.
+        payload["parent"] = backbone_parent(config.backbone.name)
         stage.prepare(config, folder)
 
 
@@ -148,11 +151,12 @@ def _write(stage: Stage[C], config: C, run_dir: str, best_step: int, run_id: str
     """Seal the best weights as a bundle; returns its place and validation metrics."""
     target = storage.join(run_dir, "bundle")
     best = best_folder(run_dir, best_step)
+    initial = storage.fetch(storage.join(run_dir, INITIAL), INITIAL_SEAL)
     trained = Trained(
-        storage.fetch(storage.join(run_dir, INITIAL), INITIAL_SEAL),
+        initial,
         load_file(best / BEST_WEIGHTS),
         load_file(best / BEST_LOGITS)["logits"].numpy(),
-        _lineage(stage.name, config, run_id),
+        _lineage(stage.name, config, run_id, initial),
     )
     manifest = stage.manifest(config, trained)
     if not storage.exists(target):
@@ -161,12 +165,12 @@ def _write(stage: Stage[C], config: C, run_dir: str, best_step: int, run_id: str
     return target, manifest.metrics
 
 
-def _lineage(stage: str, config: RunConfig, run_id: str) -> dict[str, Any]:
+def _lineage(stage: str, config: RunConfig, run_id: str, initial: Path) -> dict[str, Any]:
     return {
         "stage": stage,
         "run": config.run,
         "tracking_run_id": run_id,
         "data_digest": open_shop(config.shop)["data_digest"],
-        "parent": None,
+        "parent": storage.read_json(str(initial / INITIAL_SEAL)).get("parent"),
         "config": config.model_dump(mode="json", exclude={"cluster", "tracking"}),
     }
