@@ -11,14 +11,16 @@ from safetensors.torch import load_file, save_file
 
 from planogram import finetune, storage
 from planogram.config import EvaluateConfig, NextItemConfig
-from planogram.data.examples.sequences import load_sequences
+from planogram.data.examples.sequences import Sequences, load_sequences
 from planogram.engines.sequence import ARCHITECTURE, ITEMS, TABLES, SequenceEngine
 from planogram.errors import ConfigError, DataError, IntegrityError
 from planogram.evaluate import offline
-from planogram.models.sequence import UNSEEN
+from planogram.models.sequence import NO_TARGET, UNSEEN
 from planogram.registry.bundle import WEIGHTS, open_bundle
 from planogram.section import load
 from planogram.tasks.item_tables import text_neighbours
+from planogram.tasks.next_item import WEIGHTS_OF_COUNTS, _steps
+from planogram.tasks.next_item import refitted as refit_of
 from planogram.train.checkpoint import BEST_LOGITS
 
 CIRCLE = 30
@@ -119,12 +121,16 @@ def test_it_goes_on_where_no_shopper_had_been(alone):
     assert scores[0].tolist() == sorted(scores[0].tolist(), reverse=True)
 
 
-def test_the_bundle_ranks_as_the_trained_model_did(trained, shop):
-    engine = SequenceEngine(trained["bundle"])
-    outputs = load_file(f"{trained['run_dir']}/best/step-{trained['best_step']:08d}/{BEST_LOGITS}")["logits"].numpy()
+def assert_bundle_ranks_as_trained(made, shop: str) -> None:
+    engine = SequenceEngine(made["bundle"])
+    outputs = load_file(f"{made['run_dir']}/best/step-{made['best_step']:08d}/{BEST_LOGITS}")["logits"].numpy()
     found = engine.ranks(asked(shop, engine))
-    assert any(np.array_equal(found, column) for column in outputs.T)
-    assert (1 / (found + 1)).mean() == pytest.approx(trained["metrics"]["mrr"], abs=1e-6)
+    assert np.array_equal(found, outputs[:, WEIGHTS_OF_COUNTS.index(engine.weight)])
+    assert (1 / (found + 1)).mean() == pytest.approx(made["metrics"]["mrr"], abs=1e-6)
+
+
+def test_the_bundle_ranks_as_the_trained_model_did(trained, shop):
+    assert_bundle_ranks_as_trained(trained, shop)
 
 
 def test_a_recommendation_is_the_softmax_of_logits_and_logs_of_counts(trained):
@@ -156,6 +162,16 @@ def test_evaluation_tells_of_targets_that_the_bundle_does_not_know(trained, circ
         row["product_id"] = "new" if place < 7 else row["product_id"]
     result = offline.run(EvaluateConfig(bundle=trained["bundle"], shop=circle(strange), workers=0))
     assert (result["examples"], result["unknown"]) == (2 * CIRCLE - 7, 7)
+
+
+def test_a_step_that_an_earlier_row_taught_is_not_taught_again():
+    rows = [np.array([0, 1, 2, 3]), np.array([4, 5]), np.array([6, 7, 8, 9, 1])]
+    sequences = Sequences(rows, first=np.array([0, 1, 3]), num_unknown=0)
+    items, targets = _steps(sequences, np.array([2, 0, 1]), max_items=3, pad=10)
+    assert items.tolist() == [[7, 8, 9], [0, 1, 2], [10, 10, 4]]
+    assert targets.tolist() == [[NO_TARGET, 9, 1], [1, 2, 3], [NO_TARGET, NO_TARGET, 5]]
+    _, alone = _steps(sequences, np.array([0]), max_items=2, pad=10)
+    assert alone.tolist() == [[2, 3]]
 
 
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(learn, trained, monkeypatch, die_at, assert_same):
@@ -198,6 +214,18 @@ def test_a_refit_reports_what_was_validated_and_takes_the_last_weights(refitted)
     assert refitted["best_step"] == refitted["steps"]
     own = open_bundle(refitted["bundle"])[1].metrics
     assert {name.partition(".")[0] for name in own if name != "weight_of_counts"} == {"seen"}
+
+
+def test_a_refit_changes_what_the_first_training_chose_and_nothing_else():
+    config = load(NextItemConfig, None, ["shop=shop", "run=a", "refit=true", "train.validations_per_epoch=2"])
+    history = [{"step": step} for step in (0, 5, 10, 15, 20)]
+    chosen = {"run": "a", "history": history, "best_step": 15, "metrics": {"weight_of_counts": 3.0}}
+    again = refit_of(config, chosen)
+    assert (again.run, again.with_valid, again.refit) == ("a-refit", True, False)
+    assert (again.train.epochs, again.train.select_by) == (2, "step")  # step 15 is within the second epoch
+    assert again.transitions.weight == 3.0
+    assert (again.sequence, again.optimizer) == (config.sequence, config.optimizer)
+    assert refit_of(config, {**chosen, "best_step": 0}).train.epochs == 1
 
 
 def test_a_refit_trains_for_the_epochs_that_validation_chose(refitted):
@@ -250,9 +278,18 @@ def test_what_is_unknown_or_excluded_or_asked_for_in_excess(trained):
     assert (nobody, none.shape) == ([], (0, 4))
 
 
-def test_what_was_had_long_ago_is_masked_too(learn):
+@pytest.fixture(scope="module")
+def masked(learn):
+    return learn("masked", "mask_history=true", "sequence.max_items=2", "train.max_steps=2")
+
+
+def test_training_and_bundle_mask_alike(masked, shop):
+    assert_bundle_ranks_as_trained(masked, shop)
+
+
+def test_what_was_had_long_ago_is_masked_too(masked):
     """Also beyond the items that the model reads."""
-    engine = SequenceEngine(learn("masked", "mask_history=true", "train.max_steps=2")["bundle"])
+    engine = SequenceEngine(masked["bundle"])
     history = names(range(12))
     ids, scores = engine.recommend([history], CIRCLE)
     assert set(ids[0][: CIRCLE - 12]) == set(names(range(12, CIRCLE)))
