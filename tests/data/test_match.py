@@ -79,6 +79,6 @@ def test_matches_are_scaled_with_the_given_columns(tokenizer):
     tokens = encode(tokenizer, spec, pairs, given)
     assert tokens.features is not None
     assert tokens.features.shape == (3, spec.width)
-    column = tokens.features[:, 2 * names.index("match.query_in_text")]
-    assert column[0] > column[2] > column[1]
+    matched = tokens.features[:, spec.numeric[0].width :].sum(axis=1)
+    assert matched[0] > matched[2] > matched[1]
     assert encode(tokenizer, FeatureSpec(), pairs, given).features is None

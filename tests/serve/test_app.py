@@ -73,7 +73,7 @@ def test_the_application_has_bounded_queues_and_quick_health_checks(bundle, rout
     ("change", "named"),
     [
         ({"kind": "bi-encoder", "heads": ()}, "bi-encoder"),
-        ({"features": {"numeric": [{"name": "price", "quantiles": [0.0, 1.0], "scores": [-1.0, 1.0]}]}}, "price"),
+        ({"features": {"numeric": [{"name": "price", "edges": [0.0, 1.0]}]}}, "price"),
     ],
 )
 def test_what_does_not_rank_by_text_alone_is_no_ranker(bundle, tmp_path, change, named):

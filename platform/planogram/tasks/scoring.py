@@ -313,7 +313,7 @@ def _fitted(config: FinetuneConfig, tokenizer: PairTokenizer) -> FeatureSpec:
             f"tower.match compares two texts, and {config.task} reads one", remedy="set tower.match=false"
         )
     rows = with_matches(tokenizer, tokenizer.encode(training.pairs), names, training.features)
-    return fit_features(rows, names)
+    return fit_features(rows, names, config.tower.categories)
 
 
 def read_features(initial: Path) -> FeatureSpec:
@@ -326,7 +326,7 @@ def _initial_model(folder: Path, config: FinetuneConfig, features: FeatureSpec) 
     torch.manual_seed(config.train.seed)
     backbone = training_backbone(config, folder)
     dropout = config.backbone.dropout
-    tower = Tower(features.width, config.tower.hidden_size, dropout) if features.width else None
+    tower = Tower(features.width, config.tower.hidden_size, config.tower.dropout) if features.width else None
     scorer = CrossEncoder(backbone, config.tasks, config.backbone.pooling, dropout, tower)
     starts = storage.read_json(str(folder / STARTS))
     scorer.start_at([(starts[name]["scale"], starts[name]["shift"]) for name in config.tasks])
