@@ -120,7 +120,15 @@ class TowerConfig(Section):
     """Numbers and categories beside the text, through a small dense network."""
 
     features: Names = Field((), description="columns or keys of the task's rows; absent: text alone")
+    categories: Names = Field((), description="of the features, those whose numbers are codes and no amounts")
     hidden_size: int = Field(64, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1, description="after each of the two layers")
+
+    @model_validator(mode="after")
+    def _categories_are_features(self) -> "TowerConfig":
+        if unknown := [name for name in self.categories if name not in self.features]:
+            raise ValueError(f"categories names {', '.join(unknown)}, which features does not: add it there")
+        return self
 
 
 AdapterMethod = Literal["none", "head", "lora", "rslora", "dora", "adalora", "ia3", "prefix", "houlsby"]

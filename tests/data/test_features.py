@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.preprocessing import QuantileTransformer
 
-from planogram.data.features import TAIL, FeatureSpec, fit_features
+from planogram.data.features import NUM_BINS, FeatureSpec, Numeric, fit_features
 from planogram.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -32,28 +31,62 @@ def test_kinds_are_found_and_rare_categories_dropped(spec):
         "month": ("July", "June", "May"),
         "rare": ("often",),
     }
-    assert spec.width == spec.transform(FRAME).shape[1] == 2 + 2 + 3 + 1
+    assert spec.width == spec.transform(FRAME).shape[1] == len(spec.means) == len(spec.scales)
 
 
-def test_numbers_follow_scikit_learn_s_quantiles(spec):
-    expected = QuantileTransformer(n_quantiles=100, output_distribution="normal").fit(FRAME[["amount"]])
-    values = FRAME["amount"].sort_values().to_numpy()[5:-5]
-    mine = spec.transform(FRAME.iloc[: len(values)].assign(amount=values))[:, 0]
-    theirs = expected.transform(pd.DataFrame({"amount": values}))[:, 0]
-    assert np.abs(mine - theirs).max() < 0.1
-    assert (np.diff(mine) >= 0).all()
-    assert np.abs(spec.transform(FRAME)[:, 0]).max() <= TAIL
+def test_bins_hold_equal_shares_of_training_rows(spec):
+    edges = spec.numeric[0].edges
+    assert len(edges) == NUM_BINS + 1
+    counts, _ = np.histogram(FRAME["amount"], edges)
+    assert counts.min() >= 500 // NUM_BINS - 1
+    assert counts.max() <= 500 // NUM_BINS + 2
 
 
-def test_what_is_missing_or_new_is_known_as_such(spec):
-    row = pd.DataFrame(
-        {"amount": [np.nan, 1e9], "visits": [0, 1], "month": ["May", "Never"], "rare": ["often", "seldom"]}
-    )
-    values = spec.transform(row)
-    assert values.dtype == np.float32
-    assert values[0, :2].tolist() == [0.0, 1.0]
-    assert values[1, 0] == np.float32(TAIL)
-    assert values[1, 4:].tolist() == [0, 0, 0, 0]
+def test_a_value_many_rows_share_is_one_edge(spec):
+    edges = spec.numeric[1].edges
+    assert (np.diff(edges) > 0).all()
+    assert edges[0] == 0
+    assert len(edges) < 6
+
+
+def test_bins_fill_from_below():
+    column = Numeric(name="pages", edges=(0.0, 1.0, 3.0, 7.0))
+    filled = column.encode(pd.Series([-5, 0.5, 2, 3, 6, 100]))
+    assert filled[:, :3].tolist() == [[0, 0, 0], [0.5, 0, 0], [1, 0.5, 0], [1, 1, 0], [1, 1, 0.75], [1, 1, 1]]
+    assert not filled[:, 3].any()
+
+
+def test_training_rows_are_standardised(spec):
+    values = spec.transform(FRAME)
+    assert np.abs(values.mean(0)).max() < 1e-5
+    varied = np.asarray(spec.scales) > 0
+    assert (values.std(0)[varied] > 0.8).all()
+    assert (values.std(0) <= 1.001).all()
+
+
+def test_what_is_missing_stands_at_the_mean_and_says_so():
+    frame = FRAME.assign(amount=FRAME["amount"].where(FRAME.index % 4 > 0))
+    spec = fit_features(frame, ["amount"])
+    missing, present = spec.transform(pd.DataFrame({"amount": [np.nan, 1.0]}))
+    assert missing[:-1].tolist() == [0] * (spec.width - 1)
+    assert missing[-1] > 1 > 0 > present[-1]
+
+
+def test_what_never_varied_says_nothing():
+    """An indicator that training never saw set would otherwise reach the tower through weights that learned nothing."""
+    spec = fit_features(FRAME.assign(constant=7, absent=np.nan), ["amount", "constant", "absent"])
+    seen = pd.DataFrame({"amount": [1.0, 1.0], "constant": [7, 8], "absent": [np.nan, 3.0]})
+    assert np.array_equal(*spec.transform(seen))
+    assert spec.transform(pd.DataFrame({"amount": [np.nan], "constant": [np.nan], "absent": [1]})).tolist() == [
+        [0.0] * spec.width
+    ]
+
+
+def test_new_categories_are_none_of_the_known(spec):
+    base = {"amount": 1.0, "visits": 0, "rare": "often"}
+    never, june = spec.transform(pd.DataFrame([base | {"month": "Never"}, base | {"month": "June"}]))[:, -4:-1]
+    assert (never < 0).all()
+    assert (june > 0).tolist() == [False, True, False]
 
 
 def test_texts_of_numbers_are_numbers():
@@ -61,10 +94,30 @@ def test_texts_of_numbers_are_numbers():
     assert [column.name for column in spec.numeric] == ["pages"]
 
 
+@pytest.mark.parametrize("kind", [str, int, float])
+def test_codes_are_categories_where_they_are_named_so(kind):
+    codes = pd.DataFrame({"browser": [1, 2, 13] * 20})
+    spec = fit_features(codes.astype(str), ["browser"], categories=["browser"])
+    assert [column.categories for column in spec.categorical] == [("1", "13", "2")]
+    assert np.array_equal(spec.transform(codes.astype(kind)), spec.transform(codes.astype(str)))
+    assert (spec.transform(codes.astype(kind)) > 0).sum(1).tolist() == [1] * len(codes)
+
+
 def test_a_spec_survives_json(spec):
-    again = FeatureSpec.model_validate(json.loads(json.dumps(spec.model_dump(mode="json"))))
+    again = FeatureSpec.model_validate(json.loads(json.dumps(spec.model_dump(mode="json"), allow_nan=False)))
     assert again == spec
     assert np.array_equal(again.transform(FRAME), spec.transform(FRAME))
+
+
+def test_the_same_rows_give_the_same_spec_however_many():
+    rows = pd.DataFrame({"amount": RNG.exponential(10, 20_000)})
+    assert fit_features(rows, ["amount"]) == fit_features(rows, ["amount"])
+
+
+def test_no_features_are_no_columns():
+    spec = fit_features(FRAME, [])
+    assert spec == FeatureSpec()
+    assert spec.transform(FRAME).shape == (500, 0)
 
 
 def test_an_absent_column_is_named(spec):

@@ -62,7 +62,7 @@ class ScoringStage:
         storage.write_json(str(folder / STARTS), starts)
         if config.tower.features:
             rows = load(config.task, source(config, "train")).features
-            spec = fit_features(rows, config.tower.features)
+            spec = fit_features(rows, config.tower.features, config.tower.categories)
             storage.write_json(str(folder / FEATURES), spec.model_dump(mode="json"))
 
     def task(self, config: FinetuneConfig, context: TrainContext, initial: Path) -> "ScoringTask":
@@ -293,7 +293,7 @@ def _initial_model(folder: Path, config: FinetuneConfig, features: FeatureSpec) 
     torch.manual_seed(config.train.seed)
     backbone = training_backbone(config, folder)
     dropout = config.backbone.dropout
-    tower = Tower(features.width, config.tower.hidden_size, dropout) if features.width else None
+    tower = Tower(features.width, config.tower.hidden_size, config.tower.dropout) if features.width else None
     scorer = CrossEncoder(backbone, config.tasks, config.backbone.pooling, dropout, tower)
     starts = storage.read_json(str(folder / STARTS))
     scorer.start_at([(starts[name]["scale"], starts[name]["shift"]) for name in config.tasks])
