@@ -69,6 +69,10 @@ def test_rules_over_several_keys():
     assert "every loss has weight 0" in _refused(["loss.bce=0"])
 
 
+def test_categories_of_the_tower_are_features():
+    assert "categories names browser" in _refused(["tower.features=[month]", "tower.categories=[month, browser]"])
+
+
 def test_a_missing_key_is_named():
     with pytest.raises(ConfigError, match="shop is missing"):
         load(FinetuneConfig)
