@@ -18,7 +18,7 @@ from planogram.evaluate import offline
 from planogram.models.sequence import NO_TARGET, UNSEEN
 from planogram.registry.bundle import WEIGHTS, open_bundle
 from planogram.tasks.item_tables import text_neighbours
-from planogram.tasks.next_item import WEIGHTS_OF_COUNTS, _steps
+from planogram.tasks.next_item import WEIGHTS_OF_COUNTS, NextItemTask, _steps
 from planogram.tasks.next_item import refitted as refit_of
 from planogram.train.checkpoint import BEST_LOGITS
 
@@ -216,15 +216,28 @@ def test_a_refit_reports_what_was_validated_and_takes_the_last_weights(refitted)
 
 
 def test_a_refit_changes_what_the_first_training_chose_and_nothing_else():
-    config = load(NextItemConfig, None, ["shop=shop", "run=a", "refit=true", "train.validations_per_epoch=2"])
+    config = load(
+        NextItemConfig,
+        None,
+        ["shop=shop", "run=a", "refit=true", "train.validations_per_epoch=2", "train.select_by=mrr"],
+    )
     history = [{"step": step} for step in (0, 5, 10, 15, 20)]
     chosen = {"run": "a", "history": history, "best_step": 15, "metrics": {"weight_of_counts": 3.0}}
     again = refit_of(config, chosen)
     assert (again.run, again.with_valid, again.refit) == ("a-refit", True, False)
-    assert (again.train.epochs, again.train.select_by) == (2, "step")  # step 15 is within the second epoch
+    assert again.train.epochs == 2  # step 15 is within the second
+    assert again.train.select_by is None
     assert again.transitions.weight == 3.0
     assert (again.sequence, again.optimizer) == (config.sequence, config.optimizer)
     assert refit_of(config, {**chosen, "best_step": 0}).train.epochs == 1
+
+
+def test_validation_rows_that_train_choose_nothing(learn, monkeypatch):
+    """Also where the first weights look better on them than the last."""
+    found = iter([0.9, 0.8, 0.1])
+    monkeypatch.setattr(NextItemTask, "validate", lambda task, outputs: {"seen.ndcg@10": next(found)})
+    made = learn("seen", "with_valid=true", "transitions.weight=1.0", "train.epochs=2")
+    assert made["best_step"] == made["steps"]
 
 
 def test_a_refit_trains_for_the_epochs_that_validation_chose(refitted):
@@ -279,7 +292,7 @@ def test_what_is_unknown_or_excluded_or_asked_for_in_excess(trained):
 
 @pytest.fixture(scope="module")
 def masked(learn):
-    return learn("masked", "mask_history=true", "sequence.max_items=2", "train.max_steps=2")
+    return learn("masked", "mask_history=true", MODEL_ALONE, "sequence.max_items=2", "train.max_steps=2")
 
 
 def test_training_and_bundle_mask_alike(masked, shop):
