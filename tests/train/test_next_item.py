@@ -283,7 +283,7 @@ def test_what_is_unknown_or_excluded_or_asked_for_in_excess(trained):
     assert unknown == plain
     without, other = engine.recommend([names([1, 2]), []], 4, exclude=[[plain[0][0], "thing"], []])
     assert without[0][:3] == plain[0][1:]
-    assert other[0][:3] == pytest.approx(scores[0][1:], abs=1e-6)
+    assert other[0][:3] == pytest.approx(scores[0][1:], abs=1e-5)
     everything, hidden = engine.recommend([names([1])], 99, exclude=[names(range(1, CIRCLE))])
     assert (len(everything[0]), everything[0][0]) == (CIRCLE, "item-00")
     assert hidden[0].tolist()[1:] == [float("-inf")] * (CIRCLE - 1)
