@@ -355,7 +355,8 @@ class NextItemConfig(RunConfig):
     transitions: TransitionConfig = TransitionConfig()
     mask_history: bool = Field(False, description="never propose what the shopper has had")
     with_valid: bool = Field(
-        False, description="validation rows train too; metrics are then of what was learned, and are named seen.*"
+        False,
+        description="validation rows train too: metrics are of what was learned (seen.*), and the last weights stay",
     )
     refit: bool = Field(
         False, description="train again with_valid, for the epochs and the weight of counts that validation chose"

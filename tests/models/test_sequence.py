@@ -53,7 +53,7 @@ def states(made: SequenceModel, *items: int) -> torch.Tensor:
 def test_a_state_does_not_depend_on_what_came_later(counts):
     made = model(counts)
     before, after = states(made, 0, 1, 2, 3), states(made, 0, 1, 5, 6)
-    torch.testing.assert_close(before[:2], after[:2], atol=1e-6, rtol=0)
+    torch.testing.assert_close(before[:2], after[:2], atol=1e-5, rtol=0)
     assert (before[2:] - after[2:]).abs().min(dim=1).values.max() > 1e-3
 
 

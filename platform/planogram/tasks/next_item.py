@@ -87,7 +87,8 @@ class NextItemTask:
     def __init__(self, config: NextItemConfig, context: TrainContext, initial: Path) -> None:
         self.config = config
         self.device = context.device
-        self.metric = f"{_prefix(config)}{METRIC}"
+        # Validation rows that are learned choose nothing: the last weights are taken.
+        self.metric = "step" if config.with_valid else METRIC
         numbers = {item: number for number, item in enumerate(storage.read_json(str(initial / ITEMS)))}
         self.num_items = len(numbers)
         self.training = load_sequences(config.shop, config.split, config.parts, numbers)
@@ -164,8 +165,7 @@ def refitted(config: NextItemConfig, chosen: dict[str, Any]) -> NextItemConfig:
     steps = [entry["step"] for entry in chosen["history"]]
     per_epoch = config.train.validations_per_epoch
     epochs = max(1, -(-steps.index(chosen["best_step"]) // per_epoch))
-    # The validation rows are learned, so that they may choose nothing more: the last weights are taken.
-    train = config.train.model_copy(update={"epochs": epochs, "max_steps": None, "select_by": "step"})
+    train = config.train.model_copy(update={"epochs": epochs, "max_steps": None, "select_by": None})
     transitions = config.transitions.model_copy(update={"weight": chosen["metrics"]["weight_of_counts"]})
     changes = {"run": f"{chosen['run']}-refit", "refit": False, "with_valid": True}
     return config.model_copy(update={**changes, "train": train, "transitions": transitions})
