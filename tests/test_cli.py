@@ -34,3 +34,18 @@ def test_an_error_is_a_message_and_status_2(monkeypatch, capsys):
     message = capsys.readouterr().err
     assert "did you mean 'shop'?" in message
     assert "Traceback" not in message
+
+
+def test_few_rows_of_many_keys_stand_in_columns(capsys):
+    keys = [f"metric_{number}" for number in range(cli.MOST_COLUMNS + 1)]
+    cli._show_rows([dict.fromkeys(keys, 0.25), dict.fromkeys(keys, 0.75)], as_json=False)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "metric" in line]
+    assert len(lines) == len(keys)
+    assert all("0.2500" in line and "0.7500" in line for line in lines)
+
+
+def test_rows_of_few_keys_stand_in_lines(capsys):
+    cli._show_rows([{"step": 0, "auc": 0.5}, {"step": 7, "auc": 0.75}], as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert any("step" in line and "auc" in line for line in lines)
+    assert any("7" in line and "0.7500" in line for line in lines)

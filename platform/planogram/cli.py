@@ -22,6 +22,9 @@ app.add_typer(data_app, name="data")
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(models_app, name="models")
 
+# More do not fit into the width of a terminal.
+MOST_COLUMNS = 10
+
 Config = Annotated[str | None, typer.Option("--config", help="YAML file.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override one key; repeatable.")
@@ -328,10 +331,21 @@ def _show_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if not rows:
         Console().print("none yet")
         return
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*(_escaped(_readable(value)) for value in row.values()))
-    Console().print(table)
+    Console().print(_table(rows))
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    """A line for each row, or a column where rows are few and have many keys."""
+    names = list(rows[0])
+    lines = [[_escaped(_readable(row.get(name, ""))) for name in names] for row in rows]
+    if len(names) <= MOST_COLUMNS or len(rows) >= len(names):
+        table = Table(*names)
+    else:
+        table = Table(show_header=False)
+        lines = [[name, *values] for name, values in zip(names, zip(*lines, strict=True), strict=True)]
+    for line in lines:
+        table.add_row(*line)
+    return table
 
 
 def _readable(value: Any) -> str:
