@@ -294,7 +294,7 @@ def test_what_is_unknown_or_excluded_or_asked_for_in_excess(trained):
 
 @pytest.fixture(scope="module")
 def masked(learn):
-    return learn("masked", "mask_history=true", MODEL_ALONE, "sequence.max_items=2", "train.max_steps=2")
+    return learn("hidden-history", "mask_history=true", MODEL_ALONE, "sequence.max_items=2", "train.max_steps=2")
 
 
 def test_training_and_bundle_mask_alike(masked, shop):
