@@ -66,7 +66,7 @@ class BackboneConfig(Section):
     )
     dropout: float = Field(0.1, ge=0, lt=1)
     freeze_embeddings: bool = Field(
-        False, description="token vectors stay as they were pretrained: half of MiniLM's weights, a third of a CPU step"
+        False, description="token vectors stay as they were pretrained; they are half of MiniLM's weights"
     )
     family: Literal["bert", "gpt2"] = Field("bert", description="scratch: an encoder, or a decoder")
     vocab_size: int = Field(8192, ge=128, description="scratch: size of the trained tokenizer")

@@ -32,7 +32,7 @@ def test_the_engine_counts_the_matches_that_training_did(matched, configure):
 
 
 def test_matches_decide(matched):
-    """Texts that the tower alone tells apart: the same tokens for the backbone but for their order."""
+    """Without them the same tokens score otherwise."""
     engine = TorchEngine(matched["bundle"])
     tokens = engine.tokenize([("red shoe", "red shoe")])
     without = engine.tokenize([("red shoe", "red shoe")])
