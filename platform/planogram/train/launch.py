@@ -14,7 +14,7 @@ from planogram.train.loop import RESULT
 
 Worker = Callable[[TrainContext], None]
 # Every step allocates the same large tensors: glibc is to keep what they free. Given back to the kernel, it is cleared
-# and mapped again page by page, a quarter of a step's time.
+# and mapped again page by page.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 
 
