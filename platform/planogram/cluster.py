@@ -9,8 +9,13 @@ from pathlib import Path
 from planogram.config import ClusterConfig
 from planogram.errors import ClusterError
 
-# Both must be set before Ray starts; together they decide how fast Ray Serve answers.
-SERVE_FLAGS = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"}
+# All must be set before Ray starts. The first two decide how fast Ray Serve answers; a proxy that takes longer to start
+# than the third is killed, and Ray's five seconds are too short for a machine that works on something else.
+SERVE_FLAGS = {
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "50",
+}
 
 
 def worker_environment(cpus_per_worker: int = 1, gpu: bool = False) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """A cross-encoder that reads numbers beside the text, from training to the server's check."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +15,7 @@ from planogram.engines.torch import TorchEngine
 from planogram.errors import ConfigError
 from planogram.registry.bundle import open_bundle
 from planogram.serve.app import resolve
+from planogram.serve.batching import Job, TokenBatcher
 from planogram.tasks import scoring
 from planogram.tasks.backbones import source
 from planogram.train.checkpoint import BEST_LOGITS, best_folder
@@ -39,6 +42,15 @@ def test_matches_decide(matched):
     assert tokens.features is not None and without.features is not None
     without.features[:] = 0
     assert not np.allclose(engine.infer(tokens), engine.infer(without))
+
+
+def test_requests_that_are_scored_together_keep_their_matches(matched, configure):
+    engine = TorchEngine(matched["bundle"])
+    pairs = load("relevance", source(configure("whole"), "valid")).pairs[:12]
+    jobs = [Job(engine.tokenize(part)) for part in (pairs[:5], [], pairs[5:])]
+    with ThreadPoolExecutor(1) as executor:
+        values = asyncio.run(TokenBatcher(engine, executor, 4096).run(jobs))
+    assert np.concatenate(values) == pytest.approx(score(engine, pairs, 4096).values, abs=1e-5)
 
 
 def test_a_bundle_of_matches_may_rank_in_the_server(matched):

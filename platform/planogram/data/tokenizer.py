@@ -51,6 +51,17 @@ class Tokens:
             None if self.features is None else self.features[chosen],
         )
 
+    @staticmethod
+    def concatenate(parts: "Sequence[Tokens]") -> "Tokens":
+        """The pairs of all parts, in order; all with features of the same columns, or all without."""
+        features = [part.features for part in parts if part.features is not None]
+        return Tokens(
+            [ids for part in parts for ids in part.input_ids],
+            [types for part in parts for types in part.token_type_ids],
+            [cut for part in parts for cut in part.truncated],
+            np.concatenate(features) if features else None,
+        )
+
 
 class PairTokenizer:
     """Encodes pairs of texts.

@@ -53,7 +53,7 @@ class TokenBatcher:
 
         Between two passes the executor is free for a health check, and newly abandoned jobs are dropped.
         """
-        tokens = concatenate([job.tokens for job in jobs])
+        tokens = Tokens.concatenate([job.tokens for job in jobs])
         owners = np.repeat(np.arange(len(jobs)), [len(job.tokens) for job in jobs])
         values = np.zeros((len(tokens), len(self._engine.manifest.heads)), dtype=np.float32)
         loop = asyncio.get_running_loop()
@@ -65,12 +65,3 @@ class TokenBatcher:
 
     def _infer(self, tokens: Tokens) -> Floats:
         return self._engine.finish(self._engine.infer(tokens))
-
-
-def concatenate(parts: Sequence[Tokens]) -> Tokens:
-    """The pairs of all parts, in order."""
-    return Tokens(
-        [ids for part in parts for ids in part.input_ids],
-        [ids for part in parts for ids in part.token_type_ids],
-        [cut for part in parts for cut in part.truncated],
-    )

@@ -136,6 +136,7 @@ def _starts_here(cluster: ClusterConfig) -> bool:
 @contextmanager
 def _deployed(values: dict[str, Any], start_timeout_s: float) -> Iterator[Server]:
     from pydantic import ValidationError
+    from ray.exceptions import RayError
     from ray.serve import shutdown
 
     # What `serve run` calls: the public API has no way to deploy a config with its `deployments`.
@@ -153,7 +154,13 @@ def _deployed(values: dict[str, Any], start_timeout_s: float) -> Iterator[Server
     )
     ours = [entry.name for entry in schema.applications if entry.import_path == IMPORT_PATH]
     try:
-        client = serve_start(http_options=http.model_dump(), proxy_location=schema.proxy_location)
+        try:
+            client = serve_start(http_options=http.model_dump(), proxy_location=schema.proxy_location)
+        except (RayError, TimeoutError) as error:
+            raise ClusterError(
+                f"Ray Serve's proxy does not start on port {http.port}: {error}",
+                remedy="free the port and the machine, or look into the logs below /tmp/ray/session_latest/logs/serve",
+            ) from error
         client.deploy_apps(schema, _blocking=False)
         _wait_until_ready(server, ours, time.monotonic() + start_timeout_s)
         yield server
@@ -167,12 +174,15 @@ def _wait_until_ready(server: Server, ours: Sequence[str], deadline_s: float) ->
     Raises:
         ClusterError: one cannot start, in the words of what stopped it; or the time is over.
     """
-    waiting = [f"{server.url}{server.applications[name].rstrip('/')}/readyz" for name in ours]
+    waiting = {f"{server.url}{server.applications[name].rstrip('/')}/readyz": "not asked yet" for name in ours}
     with httpx.Client(timeout=10) as client:
         while not _all_run(server.applications) or waiting:
-            waiting = [url for url in waiting if not _answers(client, url)]
+            waiting = {url: answer for url in waiting if (answer := _answer(client, url)) is not None}
             if time.monotonic() > deadline_s:
-                raise ClusterError(f"not ready in time: {_progress()}", remedy="look into the replicas' logs")
+                answers = [f"{url}: {answer}" for url, answer in waiting.items()]
+                raise ClusterError(
+                    "not ready in time: " + "\n".join([_progress(), *answers]), remedy="look into the replicas' logs"
+                )
             time.sleep(POLL_S)
 
 
@@ -189,11 +199,13 @@ def _all_run(names: Iterable[str]) -> bool:
     return all(name in applications and applications[name].status == ApplicationStatus.RUNNING for name in names)
 
 
-def _answers(client: httpx.Client, url: str) -> bool:
+def _answer(client: httpx.Client, url: str) -> str | None:
+    """What a URL answers that is not OK."""
     try:
-        return client.get(url).status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
+        response = client.get(url)
+    except httpx.TransportError as error:
+        return str(error)
+    return None if response.status_code == httpx.codes.OK else response.text
 
 
 def _progress() -> str:
