@@ -110,7 +110,9 @@ class TowerConfig(Section):
     match: bool = Field(False, description="how many words of each text stand in the other, in what order, and where")
     categories: Names = Field((), description="of the features, those whose numbers are codes and no amounts")
     hidden_size: int = Field(64, ge=1)
-    dropout: float = Field(0.3, ge=0, lt=1, description="after each of the two layers")
+    crosses: int = Field(0, ge=0, le=4, description="layers that form products of columns, before the dense ones")
+    dropout: float = Field(0.3, ge=0, lt=1, description="after each of the two dense layers")
+    input_dropout: float = Field(0.0, ge=0, lt=1, description="of the columns")
 
     @model_validator(mode="after")
     def _categories_are_features(self) -> "TowerConfig":

@@ -6,7 +6,7 @@ import torch
 from transformers import BertConfig
 
 from planogram.models.backbone import build_backbone
-from planogram.models.heads import CrossEncoder, Tower, parameter_groups, pool, seed_everything
+from planogram.models.heads import CrossEncoder, parameter_groups, pool, seed_everything
 from planogram.models.linears import parameter_counts
 
 WIDTH = 16
@@ -122,16 +122,6 @@ def test_every_parameter_is_in_one_group_with_its_rate_and_decay():
         assert group["lr"] == (1e-3 if name.startswith("heads.") else 1e-4), name
         decays = not (name.endswith("bias") or "LayerNorm" in name)
         assert group["weight_decay"] == (0.01 if decays else 0.0), name
-
-
-def test_a_tower_drops_out_in_training_alone():
-    tower = Tower(5, 8, dropout=0.5)
-    features = torch.randn(4, 5, generator=torch.Generator().manual_seed(2))
-    assert (tower(features) == 0).float().mean() > 0.2
-    tower.eval()
-    assert tower(features).shape == (4, 8)
-    torch.testing.assert_close(tower(features), tower(features), atol=0, rtol=0)
-    assert (tower(features) != 0).all()
 
 
 def test_frozen_parameters_are_neither_trained_nor_counted():

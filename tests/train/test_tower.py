@@ -16,14 +16,15 @@ from planogram.errors import ConfigError
 from planogram.registry.bundle import open_bundle
 from planogram.serve.app import resolve
 from planogram.serve.batching import Job, TokenBatcher
-from planogram.tasks import scoring
+from planogram.tasks import scorers
 from planogram.tasks.backbones import source
 from planogram.train.checkpoint import BEST_LOGITS, best_folder
 
 
 @pytest.fixture(scope="module")
 def matched(finetune):
-    return finetune("matched", "tower.match=true", "optimizer.head_learning_rate=1e-2")
+    products = ["tower.crosses=2", "tower.input_dropout=0.1"]
+    return finetune("matched", "tower.match=true", "optimizer.head_learning_rate=1e-2", *products)
 
 
 def test_the_engine_counts_the_matches_that_training_did(matched, configure):
@@ -65,6 +66,6 @@ def test_one_text_has_nothing_to_match(finetune, monkeypatch):
         found = load(task, source)
         return replace(found, pairs=[(first, "") for first, _ in found.pairs])
 
-    monkeypatch.setattr(scoring, "load", single)
+    monkeypatch.setattr(scorers, "load", single)
     with pytest.raises(ConfigError, match="relevance reads one"):
         finetune("one-text", "tower.match=true")

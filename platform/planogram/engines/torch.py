@@ -18,7 +18,8 @@ from planogram.engines.base import Floats, Pair, activate
 from planogram.errors import ConfigError, IntegrityError
 from planogram.models.adapters import adapt, base_digest, load_adapter
 from planogram.models.backbone import build_backbone, load_backbone, read_architecture
-from planogram.models.heads import BACKBONE, CrossEncoder, Tower
+from planogram.models.heads import BACKBONE, CrossEncoder
+from planogram.models.tower import Tower
 from planogram.registry.bundle import WEIGHTS, AdapterRef, BundleManifest, open_bundle
 from planogram.registry.store import backbone_folder
 
@@ -82,7 +83,8 @@ def load_model(folder: Path, manifest: BundleManifest) -> CrossEncoder:
     """
     weights = read_weights(folder)
     backbone = load_backbone_of(folder, manifest, weights)
-    tower = Tower(manifest.features.width, manifest.tower_size, 0.0) if manifest.features.width else None
+    width = manifest.features.width
+    tower = Tower(width, manifest.tower_size, crosses=manifest.tower_crosses) if width else None
     model = CrossEncoder(backbone, [head.name for head in manifest.heads], manifest.pooling, 0.0, tower)
     _load(folder, model, {name: tensor for name, tensor in weights.items() if not name.startswith(BACKBONE)})
     return model

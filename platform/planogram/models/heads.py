@@ -10,6 +10,7 @@ from torch.nn import functional
 from planogram.config import Pooling
 from planogram.models import adalora
 from planogram.models.adapters import trainable_state
+from planogram.models.tower import Tower
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -68,7 +69,7 @@ class CrossEncoder(nn.Module):
         heads: Sequence[str],
         pooling: Pooling,
         dropout: float,
-        tower: "Tower | None" = None,
+        tower: Tower | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -113,32 +114,6 @@ class CrossEncoder(nn.Module):
         if self.tower is not None:
             pooled = torch.cat([pooled, self.tower(features).to(pooled.dtype)], dim=-1)
         return self.heads(pooled)
-
-
-class Tower(nn.Module):
-    """Numbers and categories beside the text: two dense layers.
-
-    Args:
-        width: columns of the features.
-        hidden_size: of both layers.
-        dropout: after each.
-    """
-
-    def __init__(self, width: int, hidden_size: int, dropout: float) -> None:
-        super().__init__()
-        self.hidden_size = hidden_size
-        self.layers = nn.Sequential(
-            nn.Linear(width, hidden_size),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden_size, hidden_size),
-            nn.GELU(),
-            nn.Dropout(dropout),
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(batch, width) to (batch, hidden_size), in the dtype of the weights."""
-        return self.layers(features.to(self.layers[0].weight.dtype))
 
 
 class TrainedScorer(nn.Module):

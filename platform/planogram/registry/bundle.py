@@ -97,6 +97,7 @@ class BundleManifest(Section):
     pad_id: int = 0
     features: FeatureSpec = FeatureSpec()
     tower_size: int = 0
+    tower_crosses: int = 0
     adapter: AdapterRef | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
     lineage: dict[str, Any] = Field(default_factory=dict)

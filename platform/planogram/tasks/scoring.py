@@ -8,22 +8,19 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from planogram import storage
 from planogram.config import AdapterConfig, FinetuneConfig
 from planogram.data.collate import collate, token_batches
 from planogram.data.examples import TASKS, Examples, load
-from planogram.data.features import FeatureSpec, fit_features
-from planogram.data.match import MATCH, encode, with_matches
+from planogram.data.match import encode
 from planogram.data.sampler import list_batches
 from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import calibrated, sigmoid
-from planogram.errors import ConfigError, TrainingError
 from planogram.evaluate.heads import fit_calibration, head_metrics, with_cutoffs
 from planogram.models.adalora import regularizer
-from planogram.models.heads import CrossEncoder, Tower, TrainedScorer, parameter_groups
+from planogram.models.heads import parameter_groups
 from planogram.models.losses import weighted_loss
 from planogram.registry.bundle import WEIGHTS, BundleManifest, Head
 from planogram.tasks.backbones import (
@@ -34,7 +31,18 @@ from planogram.tasks.backbones import (
     pad_id,
     prepare_backbone,
     source,
-    training_backbone,
+)
+from planogram.tasks.scorers import (
+    FEATURES,
+    STARTS,
+    Outputs,
+    fitted_features,
+    fitted_start,
+    initial_model,
+    plain_head,
+    predicted_logits,
+    read_features,
+    scaled,
 )
 from planogram.train.context import TrainContext
 from planogram.train.engine import TrainEngine
@@ -42,15 +50,7 @@ from planogram.train.loop import Positions
 from planogram.train.run import Trained
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-FEATURES = "features.json"
-STARTS = "heads.json"
-# Training pairs from which a head's start is fitted.
-START_SAMPLE = 512
-# Of the fitted slope, at most; and never a flatter one, which would have little gradient to learn from.
-SLOPES = (1.0, 4.0)
-Outputs = npt.NDArray[np.float32]
+    pass
 
 
 class ScoringStage:
@@ -61,10 +61,10 @@ class ScoringStage:
     def prepare(self, config: FinetuneConfig, folder: Path) -> None:
         """The backbone, its tokenizer, and the scales of features; loaded once for all workers."""
         model, tokenizer = prepare_backbone(config, folder)
-        starts = {name: _start(config, name, model, tokenizer) for name in config.tasks}
+        starts = {name: fitted_start(config, name, model, tokenizer) for name in config.tasks}
         storage.write_json(str(folder / STARTS), starts)
         if config.tower.features or config.tower.match:
-            spec = _fitted(config, PairTokenizer(tokenizer, config.text.max_tokens))
+            spec = fitted_features(config, PairTokenizer(tokenizer, config.text.max_tokens))
             storage.write_json(str(folder / FEATURES), spec.model_dump(mode="json"))
 
     def task(self, config: FinetuneConfig, context: TrainContext, initial: Path) -> "ScoringTask":
@@ -78,7 +78,7 @@ class ScoringStage:
         heads: list[Head] = []
         metrics: dict[str, float] = {}
         for column, (name, (examples, rows)) in enumerate(parts.items()):
-            head = _plain_head(config, name)
+            head = plain_head(config, name)
             logits = outputs[rows, column]
             targets = scaled(examples.grades, head)
             fitted = head.model_copy(
@@ -101,6 +101,7 @@ class ScoringStage:
             pad_id=pad_id(trained.initial),
             features=spec,
             tower_size=config.tower.hidden_size if spec.width else 0,
+            tower_crosses=config.tower.crosses if spec.width else 0,
             adapter=adapter_ref(config, trained.initial),
             metrics=metrics,
             lineage=trained.lineage,
@@ -123,8 +124,8 @@ class ScoringTask:
         self.features = read_features(initial)
         self.pad_id = pad_id(initial)
         self.task_weights = [1.0, *(config.auxiliary[name] for name in config.tasks[1:])]
-        self.heads = [_plain_head(config, name) for name in config.tasks]
-        self.model = _initial_model(initial, config, self.features)
+        self.heads = [plain_head(config, name) for name in config.tasks]
+        self.model = initial_model(initial, config, self.features)
         tokenizer = PairTokenizer.from_folder(initial, config.text.max_tokens)
         self.training = _Joined({name: load(name, source(config, "train")) for name in config.tasks})
         self.validation_parts = validation_parts(config)
@@ -228,16 +229,6 @@ def _mean_one(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return weights / weights.mean()
 
 
-@torch.inference_mode()
-def _predicted(model: CrossEncoder, tokens: Tokens, batch_tokens: int, pad_id: int = 0) -> Outputs:
-    """Logits (pairs, heads) float32, on the CPU."""
-    outputs = np.zeros((len(tokens), len(model.head_names)), dtype=np.float32)
-    for rows in token_batches(tokens.lengths, batch_tokens):
-        batch = collate(tokens.take(rows), pad_id)
-        outputs[rows] = model(*(None if array is None else torch.from_numpy(array) for array in batch)).numpy()
-    return outputs
-
-
 def _bundle_outputs(config: FinetuneConfig, trained: Trained) -> Outputs:
     """Logits (validation examples, heads) of what the bundle holds.
 
@@ -247,34 +238,12 @@ def _bundle_outputs(config: FinetuneConfig, trained: Trained) -> Outputs:
         return trained.outputs
     features = read_features(trained.initial)
     plain = config.model_copy(update={"adapter": AdapterConfig()})
-    model = _initial_model(trained.initial, plain, features).scorer.eval()
+    model = initial_model(trained.initial, plain, features).scorer.eval()
     model.load_state_dict(bundle_weights(config, trained))
     joined = _Joined({name: examples for name, (examples, _) in validation_parts(config).items()})
     tokenizer = PairTokenizer.from_folder(trained.initial, config.text.max_tokens)
     tokens = encode(tokenizer, features, joined.pairs, joined.features)
-    return _predicted(model, tokens, config.train.eval_batch_tokens, pad_id(trained.initial))
-
-
-def _start(config: FinetuneConfig, task: str, backbone: "PreTrainedModel", tokenizer: Tokenizer) -> dict[str, float]:
-    """Scale and shift of a head's first logits, so that training starts at the rates of its targets.
-
-    A bias moves by the learning rate in a step: left at zero, it would need thousands of steps to say that a tenth of
-    all pairs match, and the rest of the model would learn to say it instead.
-    """
-    examples = load(task, source(config, "train"))
-    head = _plain_head(config, task)
-    rows = np.random.default_rng(config.train.seed).permutation(len(examples))[:START_SAMPLE]
-    targets = scaled(examples.grades[rows], head)
-    if config.backbone.pooling != "pair":
-        mean = float(np.clip(targets.mean(), 0.01, 0.99))
-        return {"scale": 1.0, "shift": float(np.log(mean / (1 - mean)))}
-    model = CrossEncoder(backbone, [task], "pair", 0.0).eval()
-    tokens = PairTokenizer(tokenizer, config.text.max_tokens).encode([examples.pairs[row] for row in rows])
-    logits = _predicted(model, tokens, config.train.eval_batch_tokens)[:, 0]
-    fitted = fit_calibration("temperature", targets, logits)
-    scale = float(np.clip(fitted.scale, *SLOPES))
-    # The shift that keeps the fitted line at the mean logit, whatever became of its slope.
-    return {"scale": scale, "shift": float(fitted.shift + (fitted.scale - scale) * logits.mean())}
+    return predicted_logits(model, tokens, config.train.eval_batch_tokens, pad_id(trained.initial))
 
 
 def validation_parts(config: FinetuneConfig) -> dict[str, tuple[Examples, slice]]:
@@ -286,51 +255,3 @@ def validation_parts(config: FinetuneConfig) -> dict[str, tuple[Examples, slice]
         found[name] = examples, slice(start, start + len(examples))
         start += len(examples)
     return found
-
-
-def _plain_head(config: FinetuneConfig, task: str) -> Head:
-    """The head before anything is fitted; its scale comes from all the grades there are."""
-    grades = load(task, source(config, "all")).grades
-    low, high = float(grades.min()), float(grades.max())
-    if low == high:
-        raise TrainingError(
-            f"every example of {task} in {config.shop} has the target {low}", remedy="bring examples that differ"
-        )
-    return Head(name=task, low=low, high=high) if task in ("relevance", "sentiment") else Head(name=task)
-
-
-def scaled(grades: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
-    """Grades on the scale of scores, 0..1."""
-    return (grades - head.low) / (head.high - head.low)
-
-
-def _fitted(config: FinetuneConfig, tokenizer: PairTokenizer) -> FeatureSpec:
-    """The scales of the main task's features, from its training rows."""
-    training = load(config.task, source(config, "train"))
-    names = [*config.tower.features, *(MATCH if config.tower.match else ())]
-    if config.tower.match and not any(second for _, second in training.pairs):
-        raise ConfigError(
-            f"tower.match compares two texts, and {config.task} reads one", remedy="set tower.match=false"
-        )
-    rows = with_matches(tokenizer, tokenizer.encode(training.pairs), names, training.features)
-    return fit_features(rows, names, config.tower.categories)
-
-
-def read_features(initial: Path) -> FeatureSpec:
-    """The scales of features that `prepare` fitted; empty where there are none."""
-    path = initial / FEATURES
-    return FeatureSpec.model_validate(storage.read_json(str(path))) if path.is_file() else FeatureSpec()
-
-
-def _initial_model(folder: Path, config: FinetuneConfig, features: FeatureSpec) -> TrainedScorer:
-    torch.manual_seed(config.train.seed)
-    backbone = training_backbone(config, folder)
-    dropout = config.backbone.dropout
-    tower = Tower(features.width, config.tower.hidden_size, config.tower.dropout) if features.width else None
-    scorer = CrossEncoder(backbone, config.tasks, config.backbone.pooling, dropout, tower)
-    starts = storage.read_json(str(folder / STARTS))
-    scorer.start_at([(starts[name]["scale"], starts[name]["shift"]) for name in config.tasks])
-    positions = 0
-    if config.clicks.debias == "position_feature":
-        positions = int(load("click", source(config, "train")).positions.max())
-    return TrainedScorer(scorer, positions, uncertainty=config.weighting == "uncertainty")
