@@ -1,6 +1,9 @@
+import httpx
 import pytest
+from ray.exceptions import RayActorError
 
-from planogram.errors import ConfigError
+from planogram.errors import ClusterError, ConfigError
+from planogram.serve import launch
 from planogram.serve.launch import IMPORT_PATH, check, essence, is_loopback
 
 ARGS = {"ranker": "r", "routes": ["rerank"]}
@@ -43,3 +46,29 @@ def test_the_essence_of_a_failure_is_the_projects_own_error():
     )
     assert essence(message) == "IntegrityError: /b/model.safetensors is damaged\nremedy: restore it"
     assert essence(" something else ") == "something else"
+
+
+def test_a_proxy_that_dies_is_named_with_its_port(monkeypatch):
+    def die(**options):
+        raise RayActorError
+
+    monkeypatch.setattr("ray.serve._private.api.serve_start", die)
+    monkeypatch.setattr("ray.serve.shutdown", lambda: None)
+    with pytest.raises(ClusterError, match="does not start on port 8123"), launch._deployed(config(port=8123), 1):
+        pass
+
+
+def test_what_is_not_ready_says_why(monkeypatch):
+    monkeypatch.setattr(launch, "_all_run", lambda names: True)
+    monkeypatch.setattr(launch, "_progress", lambda: "planogram is RUNNING")
+    monkeypatch.setattr(launch, "_answer", lambda client, url: "the ranker did not answer")
+    server = launch.Server("http://127.0.0.1:8123", {"planogram": "/"})
+    with pytest.raises(ClusterError, match=r"8123/readyz: the ranker did not answer"):
+        launch._wait_until_ready(server, ["planogram"], 0.0)
+
+
+@pytest.mark.parametrize(("status", "answer"), [(200, None), (503, "not yet")])
+def test_an_answer_is_what_is_not_ok(status, answer):
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, text="not yet"))
+    with httpx.Client(transport=transport) as client:
+        assert launch._answer(client, "http://127.0.0.1:8123/readyz") == answer
