@@ -1,7 +1,6 @@
 """Cross-encoders with one head per task: the learning of grades, clicks, purchases, sentiment and likeness."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -48,9 +47,6 @@ from planogram.train.context import TrainContext
 from planogram.train.engine import TrainEngine
 from planogram.train.loop import Positions
 from planogram.train.run import Trained
-
-if TYPE_CHECKING:
-    pass
 
 
 class ScoringStage:
