@@ -55,6 +55,10 @@ class TextConfig(Section):
 Pooling = Literal["cls", "mean", "pair", "last"]
 
 
+# Not from data.tokenizer, whose library takes a second to import.
+TokenizerKind = Literal["wordpiece", "bpe"]
+
+
 class BackboneConfig(Section):
     """The language model under the heads."""
 
@@ -70,6 +74,11 @@ class BackboneConfig(Section):
     )
     family: Literal["bert", "gpt2"] = Field("bert", description="scratch: an encoder, or a decoder")
     vocab_size: int = Field(8192, ge=128, description="scratch: size of the trained tokenizer")
+    tokenizer: TokenizerKind = Field(
+        "wordpiece",
+        description="scratch: `bpe` also joins Chinese characters that often stand together; "
+        "`wordpiece` keeps each a token",
+    )
     hidden_size: int = Field(128, ge=8, description="scratch")
     layers: int = Field(2, ge=1, description="scratch")
     attention_heads: int = Field(4, ge=1, description="scratch")

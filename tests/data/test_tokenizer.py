@@ -19,6 +19,15 @@ def test_the_same_corpus_gives_the_same_tokenizer(tokenizer):
     assert all(train_tokenizer(CORPUS, 120).to_str() == tokenizer.to_str() for _ in range(3))
 
 
+def test_bpe_joins_chinese_characters_that_stand_together():
+    corpus = ["手机很好", "手机不好", "这个手机，好", "iphone 手机"] * 5
+    tokenizer = train_tokenizer(corpus, 60, "bpe")
+    assert tokenizer.encode("好手机！手机丙").tokens == ["[CLS]", "好", "手机", "[UNK]", "手机", "[UNK]", "[SEP]"]
+    assert tokenizer.encode("iPhone", "手机").type_ids == [0, 0, 0, 1, 1]
+    assert train_tokenizer(corpus, 60, "bpe").to_str() == tokenizer.to_str()
+    assert "手机" not in train_tokenizer(corpus, 60).get_vocab()
+
+
 def test_a_pair_has_two_segments(tokenizer):
     tokens = PairTokenizer(tokenizer, 32).encode([("red shoes", "blue shoes")])
     text = [tokenizer.id_to_token(token) for token in tokens.input_ids[0]]

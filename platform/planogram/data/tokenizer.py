@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from planogram.config import TokenizerKind
 from planogram.errors import IntegrityError
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -111,16 +112,38 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         raise IntegrityError(f"{path} is not a tokenizer: {error}", remedy="restore the file") from error
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Train an uncased WordPiece tokenizer with BERT's pair template; the same texts give the same tokenizer.
+def train_tokenizer(texts: Iterable[str], vocab_size: int, kind: TokenizerKind = "wordpiece") -> Tokenizer:
+    """Train an uncased tokenizer with BERT's pair template; the same texts give the same tokenizer.
 
     Args:
         texts: the corpus.
         vocab_size: largest number of tokens, special tokens included.
+        kind: `wordpiece` splits words at spaces and takes every Chinese character for one; `bpe` merges whatever
+            stands together often between spaces and punctuation, so that a frequent Chinese word is one token.
 
-    Source: Devlin et al. 2019 (BERT); Wu et al. 2016 (WordPiece).
+    Source: Devlin et al. 2019 (BERT); Wu et al. 2016 (WordPiece); Sennrich et al. 2016 (byte pair encoding).
     """
-    corpus = list(texts)
+    tokenizer = _train_bpe(texts, vocab_size) if kind == "bpe" else _train_wordpiece(list(texts), vocab_size)
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]
+    )
+    return tokenizer
+
+
+def _train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    learner = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    learner.normalizer = normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=False)
+    learner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS), show_progress=False, min_frequency=2
+    )
+    learner.train_from_iterator(texts, trainer)
+    return learner
+
+
+def _train_wordpiece(corpus: Sequence[str], vocab_size: int) -> Tokenizer:
     learner = _uncased(models.WordPiece(unk_token=UNKNOWN))
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
@@ -129,13 +152,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         min_frequency=2,
     )
     learner.train_from_iterator(corpus, trainer)
-    tokenizer = _uncased(models.WordPiece(learner.get_vocab(), unk_token=UNKNOWN))
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]
-    )
-    return tokenizer
+    return _uncased(models.WordPiece(learner.get_vocab(), unk_token=UNKNOWN))
 
 
 def _uncased(model: models.WordPiece) -> Tokenizer:

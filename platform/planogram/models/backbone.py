@@ -139,7 +139,7 @@ def _folder(name: str) -> Path:
 
 
 def _scratch(config: BackboneConfig, corpus: Iterable[str], max_tokens: int) -> "tuple[PreTrainedModel, Tokenizer]":
-    tokenizer = train_tokenizer(corpus, config.vocab_size)
+    tokenizer = train_tokenizer(corpus, config.vocab_size, config.tokenizer)
     positions = max(max_tokens, 128)
     architecture = (
         _gpt2(config, tokenizer, positions) if config.family == "gpt2" else _bert(config, tokenizer, positions)
