@@ -68,7 +68,10 @@ class BackboneConfig(Section):
         description="token states into features: `pair` compares the query's mean with the product's; "
         "`last`: the last token, for decoders",
     )
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1, description="of hidden states, and before the heads")
+    attention_dropout: float = Field(
+        0.0, ge=0, lt=1, description="of attention weights; above 0, steps on a CPU take a quarter longer"
+    )
     freeze_embeddings: bool = Field(
         False, description="token vectors stay as they were pretrained; they are half of MiniLM's weights"
     )

@@ -7,14 +7,16 @@ from planogram.errors import ConfigError, IntegrityError, NotFoundError
 from planogram.models.backbone import build_backbone, load_backbone
 
 CORPUS = ["red leather shoes", "blue wooden lamp", "red wooden chair"] * 3
-SCRATCH = BackboneConfig(name="scratch", hidden_size=32, layers=1, attention_heads=2, vocab_size=300, dropout=0.25)
+SCRATCH = BackboneConfig(
+    name="scratch", hidden_size=32, layers=1, attention_heads=2, vocab_size=300, dropout=0.25, attention_dropout=0.125
+)
 
 
 def test_scratch_has_the_configured_shape_and_a_tokenizer_of_the_corpus():
     model, tokenizer = load_backbone(SCRATCH, CORPUS, 64)
     shape = model.config
     assert (shape.hidden_size, shape.num_hidden_layers, shape.num_attention_heads) == (32, 1, 2)
-    assert shape.hidden_dropout_prob == shape.attention_probs_dropout_prob == 0.25
+    assert (shape.hidden_dropout_prob, shape.attention_probs_dropout_prob) == (0.25, 0.125)
     assert shape.vocab_size == tokenizer.get_vocab_size() <= 300
     assert shape.pad_token_id == tokenizer.token_to_id("[PAD]")
     assert "[UNK]" not in tokenizer.encode("red lamp").tokens
@@ -47,8 +49,8 @@ def folder(tmp_path):
 
 def test_a_local_folder_is_loaded_as_it_is(folder):
     path, model = folder
-    loaded, tokenizer = load_backbone(BackboneConfig(name=str(path), dropout=0.4), iter(()), 64)
-    assert loaded.config.hidden_dropout_prob == loaded.config.attention_probs_dropout_prob == 0.4
+    loaded, tokenizer = load_backbone(BackboneConfig(name=str(path), dropout=0.4, attention_dropout=0.2), iter(()), 64)
+    assert (loaded.config.hidden_dropout_prob, loaded.config.attention_probs_dropout_prob) == (0.4, 0.2)
     assert tokenizer.encode("red").ids
     weights = loaded.state_dict()
     assert weights.keys() == model.state_dict().keys()

@@ -99,12 +99,19 @@ def test_an_objective_needs_its_kind_of_backbone(config, objective):
 
 def test_a_decoder_from_scratch_has_the_configured_shape_and_begins_and_ends_texts():
     config = BackboneConfig(
-        name="scratch", family="gpt2", hidden_size=32, layers=3, attention_heads=2, vocab_size=300, dropout=0.25
+        name="scratch",
+        family="gpt2",
+        hidden_size=32,
+        layers=3,
+        attention_heads=2,
+        vocab_size=300,
+        dropout=0.25,
+        attention_dropout=0.125,
     )
     model, tokenizer = load_backbone(config, CORPUS, 200)
     shape = model.config
     assert (shape.model_type, shape.n_embd, shape.n_layer, shape.n_head, shape.n_positions) == ("gpt2", 32, 3, 2, 200)
-    assert shape.resid_pdrop == shape.embd_pdrop == shape.attn_pdrop == 0.25
+    assert (shape.resid_pdrop, shape.embd_pdrop, shape.attn_pdrop) == (0.25, 0.25, 0.125)
     assert shape.vocab_size == tokenizer.get_vocab_size()
     encoding = tokenizer.encode("red 手机")
     assert encoding.tokens == ["[CLS]", "red", "手", "机", "[SEP]"]

