@@ -280,6 +280,7 @@ class RepeatConfig(Section):
     folds: tuple[int, ...] = Field((), strict=False, description="folds that test in turn; absent: split.fold alone")
     seeds: tuple[int, ...] = Field((), strict=False, description="of each fold; absent: train.seed alone")
     task: HeadTask | None = Field(None, description="what the first head is tested against; absent: its own task")
+    clicks: ClickConfig | None = Field(None, description="how tested clicks are counted; absent: as in training")
 
 
 class FinetuneConfig(RunConfig):
@@ -429,6 +430,7 @@ class EvaluateConfig(Section):
     part: Literal["train", "valid", "test", "all"] = "test"
     task: HeadTask | None = Field(None, description="what the first head is measured against; absent: its own task")
     split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
+    clicks: ClickConfig | None = Field(None, description="how clicks are counted; absent: as the bundle was trained")
     k: int = Field(10, ge=1, description="cut of NDCG, MRR and recall")
     batch_tokens: int = Field(4096, ge=128)
     bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % intervals; 0: none")

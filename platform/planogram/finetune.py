@@ -55,7 +55,11 @@ def _repeated(config: Config) -> dict[str, Any]:
         for (fold, seed), single in configs.items():
             made = _once(single)
             tested = EvaluateConfig(
-                bundle=made["bundle"], shop=config.shop, task=config.repeat.task, workers=config.launch.workers
+                bundle=made["bundle"],
+                shop=config.shop,
+                task=config.repeat.task,
+                clicks=config.repeat.clicks,
+                workers=config.launch.workers,
             )
             metrics = offline.run(tested)["metrics"]
             costs = {name: made[name] for name in COSTS}

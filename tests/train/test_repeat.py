@@ -5,7 +5,7 @@ from statistics import mean
 import pytest
 
 from planogram import finetune, storage
-from planogram.config import EvaluateConfig
+from planogram.config import ClickConfig, EvaluateConfig
 from planogram.errors import ConfigError
 from planogram.evaluate import offline
 
@@ -41,3 +41,12 @@ def test_a_fold_that_does_not_exist_is_refused_before_any_training(in_home, conf
     with pytest.raises(ConfigError, match="folds are 0 to 4"):
         finetune.run(configure("never", "repeat.folds=[0,7]"))
     assert not storage.exists(storage.join(storage.home(), "runs", "never-fold-0-seed-0"))
+
+
+def test_clicks_are_tested_as_asked(in_home, configure, tiny_shop):
+    asked = ("task=click", "repeat.seeds=[0]", "repeat.clicks.debias=ips", "train.max_steps=1")
+    row = finetune.run(configure("clicked", *asked))["history"][0]
+    config = EvaluateConfig(bundle=row["bundle"], shop=tiny_shop, workers=0)
+    debiased = offline.run(config.model_copy(update={"clicks": ClickConfig(debias="ips")}))["metrics"]
+    assert debiased == {name: row[name] for name in debiased}
+    assert debiased["log_loss"] != offline.run(config)["metrics"]["log_loss"]

@@ -98,7 +98,7 @@ def _source(manifest: BundleManifest, config: EvaluateConfig) -> Source:
         shop=config.shop,
         text=text.model_copy(update=written),
         split=config.split or _split_of(manifest, config),
-        clicks=parse(ClickConfig, trained.get("clicks", {}), "the bundle's lineage"),
+        clicks=config.clicks or parse(ClickConfig, trained.get("clicks", {}), "the bundle's lineage"),
         tower=parse(TowerConfig, trained.get("tower", {}), "the bundle's lineage"),
         part=config.part,
     )
