@@ -67,4 +67,4 @@ def test_clicks_are_tested_as_asked(in_home, configure, make_shop, tiny_shop):
     config = EvaluateConfig(bundle=row["bundle"], shop=shop, workers=0)
     debiased = offline.run(config.model_copy(update={"clicks": ClickConfig(debias="ips")}))["metrics"]
     assert debiased == {name: row[name] for name in debiased}
-    assert debiased["spearman"] != offline.run(config)["metrics"]["spearman"]
+    assert debiased != offline.run(config)["metrics"]
