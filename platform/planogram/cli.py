@@ -168,6 +168,23 @@ def evaluate(config_path: Config = None, settings: Overrides = None, as_json: As
         Console().print(render(result))
 
 
+@app.command()
+def compress(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
+    """Export a bundle to faster engines, and compare each with the trained model on held-out pairs.
+
+    Example: planogram compress --set bundle=shop-ranker@champion --set shop=shop
+    """
+    from planogram.compress.run import run
+
+    result = run(section.load(config.CompressConfig, config_path, settings or ()))
+    if as_json:
+        _print_json(result)
+    else:
+        engines = result.pop("engines")
+        _show_rows([{"engine": name, **parity} for name, parity in engines.items()], as_json)
+        _show(result, as_json)
+
+
 @benchmark_app.command("training")
 def benchmark_training(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
     """Compare full fine-tuning with parameter-efficient methods on the same samples: quality, memory, time.

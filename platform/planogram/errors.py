@@ -6,6 +6,7 @@ PlanogramError
 ├── StorageError            a folder or object that cannot be read or written
 │   ├── NotFoundError       a path, name, version or alias that does not exist
 │   └── IntegrityError      content that is not what its manifest says
+├── ParityError             an engine that does not rank as the trained model does
 ├── TrainingError           a run that cannot start, or cannot go on
 ├── ClusterError            a Ray cluster that cannot be reached or used
 └── RequestError            what a client of the server sent
@@ -57,6 +58,10 @@ class NotFoundError(StorageError):
 
 class IntegrityError(StorageError):
     """Content is not what its manifest says: damaged, incomplete or foreign."""
+
+
+class ParityError(PlanogramError):
+    """An engine does not rank as the trained model does, so its bundle is not published."""
 
 
 class TrainingError(PlanogramError):

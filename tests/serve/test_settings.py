@@ -36,8 +36,8 @@ def test_every_config_is_what_ray_serve_and_the_application_expect(path):
     [
         ({}, "ranker is missing"),
         ({"ranker": "r", "shop": "s", "rankr": 1}, "did you mean 'ranker'"),
-        ({"ranker": "r", "shop": "s", "engine": {"precison": "fp32"}}, "valid keys: batch_tokens"),
-        ({"ranker": "r", "shop": "s", "engine": {"precision": "int4"}}, "engine.precision"),
+        ({"ranker": "r", "shop": "s", "engine": {"engin": "torch-fp32"}}, "valid keys: batch_tokens"),
+        ({"ranker": "r", "shop": "s", "engine": {"engine": "torch-int4"}}, "engine.engine"),
         ({"ranker": "r", "shop": "s", "routes": ["serch"]}, "routes.0"),
         ({"ranker": "r", "shop": "s", "limits": {"body_bytes": "1"}}, "limits.body_bytes"),
         ({"ranker": "r"}, "needs `shop`"),

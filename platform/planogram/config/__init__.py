@@ -1,5 +1,12 @@
 """The configuration: one typed section for every stage. This package names its parts; see `planogram.section`."""
 
+from planogram.config.compress import (
+    CompressConfig,
+    EngineName,
+    ExportName,
+    QuantizeConfig,
+    ToleranceConfig,
+)
 from planogram.config.data import (
     ALL_SOURCES,
     ClickConfig,
@@ -56,9 +63,12 @@ __all__ = [
     "CalibrationConfig",
     "ClickConfig",
     "ClusterConfig",
+    "CompressConfig",
     "ContrastiveConfig",
     "DemoConfig",
+    "EngineName",
     "EvaluateConfig",
+    "ExportName",
     "FinetuneConfig",
     "HeadTask",
     "ItemOptimizerConfig",
@@ -68,6 +78,7 @@ __all__ = [
     "OptimizerConfig",
     "Pooling",
     "PretrainConfig",
+    "QuantizeConfig",
     "RepeatConfig",
     "RunConfig",
     "SequenceConfig",
@@ -76,6 +87,7 @@ __all__ = [
     "TextConfig",
     "TextSource",
     "TokenizerKind",
+    "ToleranceConfig",
     "TowerConfig",
     "TrackingConfig",
     "TrainConfig",

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from planogram.config.compress import EngineName
 from planogram.config.data import (
     ALL_SOURCES,
     ClickConfig,
@@ -139,6 +140,7 @@ class EvaluateConfig(Section):
     task: HeadTask | None = Field(None, description="what the first head is measured against; absent: its own task")
     split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
     clicks: ClickConfig | None = Field(None, description="how clicks are counted; absent: as the bundle was trained")
+    engine: EngineName = Field("torch-fp32", description="that scores; `openvino-…` needs its export in the bundle")
     k: int = Field(10, ge=1, description="cut of NDCG, MRR and recall")
     batch_tokens: int = Field(4096, ge=128)
     bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % intervals; 0: none")

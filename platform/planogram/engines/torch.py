@@ -16,9 +16,10 @@ from planogram.data.match import encode
 from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import Floats, Pair, activate
 from planogram.errors import ConfigError, IntegrityError
-from planogram.models.adapters import adapt, base_digest, load_adapter
+from planogram.models.adapters import adapt, base_digest, load_adapter, merge, mergeable
 from planogram.models.backbone import build_backbone, load_backbone, read_architecture
 from planogram.models.heads import BACKBONE, CrossEncoder
+from planogram.models.linears import quantize
 from planogram.models.tower import Tower
 from planogram.registry.bundle import WEIGHTS, AdapterRef, BundleManifest, open_bundle
 from planogram.registry.store import backbone_folder
@@ -26,7 +27,8 @@ from planogram.registry.store import backbone_folder
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8", "nf4"]
+DTYPES = {"bf16": torch.bfloat16}
 
 
 class TorchEngine:
@@ -35,22 +37,28 @@ class TorchEngine:
     Args:
         uri: the bundle.
         device: `cpu`, `cuda`, …; by default a GPU where there is one.
-        precision: of the weights and the forward pass; the activation is always float32.
+        precision: of the weights and the forward pass; the activation is always float32. `int8` and `nf4` are those
+            of bitsandbytes, and of the backbone alone.
+        merged: fold an adapter into the weights, where its method can be.
 
     Raises:
         IntegrityError: the bundle does not verify, or its weights do not fit its architecture or are not finite.
         ConfigError: it is no cross-encoder.
     """
 
-    def __init__(self, uri: str, device: str | None = None, precision: Precision = "fp32") -> None:
+    def __init__(
+        self, uri: str, device: str | None = None, precision: Precision = "fp32", *, merged: bool = False
+    ) -> None:
         folder, self.manifest = open_bundle(uri)
         if self.manifest.kind != "cross-encoder":
             raise ConfigError(
                 f"{uri} is a {self.manifest.kind}", allowed="a cross-encoder", remedy="choose another bundle"
             )
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        dtype = torch.float32 if precision == "fp32" else torch.bfloat16
-        self.model = load_model(folder, self.manifest).to(self.device, dtype).eval()
+        model = load_model(folder, self.manifest, merged=merged).to(self.device, DTYPES.get(precision, torch.float32))
+        if precision in ("int8", "nf4"):
+            quantize(model.backbone, precision)
+        self.model = model.eval()
         self.tokenizer = PairTokenizer.from_folder(folder, self.manifest.max_tokens)
 
     def tokenize(self, pairs: Sequence[Pair], features: pd.DataFrame | None = None) -> Tokens:
@@ -74,15 +82,15 @@ class TorchEngine:
         return activate(self.manifest, logits)
 
 
-def load_model(folder: Path, manifest: BundleManifest) -> CrossEncoder:
-    """Build the bundle's model and load its weights; an adapter is put on its base.
+def load_model(folder: Path, manifest: BundleManifest, *, merged: bool = False) -> CrossEncoder:
+    """Build the bundle's model and load its weights; an adapter is put on its base, or merged where it can be.
 
     Raises:
         NotFoundError: the base of an adapter is not there.
         IntegrityError: weights and architecture do not fit, the base is another one, or a weight is not finite.
     """
     weights = read_weights(folder)
-    backbone = load_backbone_of(folder, manifest, weights)
+    backbone = load_backbone_of(folder, manifest, weights, merged=merged)
     width = manifest.features.width
     tower = Tower(width, manifest.tower_size, crosses=manifest.tower_crosses) if width else None
     model = CrossEncoder(backbone, [head.name for head in manifest.heads], manifest.pooling, 0.0, tower)
@@ -90,7 +98,9 @@ def load_model(folder: Path, manifest: BundleManifest) -> CrossEncoder:
     return model
 
 
-def load_backbone_of(folder: Path, manifest: BundleManifest, weights: dict[str, torch.Tensor]) -> "PreTrainedModel":
+def load_backbone_of(
+    folder: Path, manifest: BundleManifest, weights: dict[str, torch.Tensor], *, merged: bool = False
+) -> "PreTrainedModel":
     """The backbone of a bundle with its weights.
 
     Raises:
@@ -99,7 +109,7 @@ def load_backbone_of(folder: Path, manifest: BundleManifest, weights: dict[str, 
     """
     own = {name.removeprefix(BACKBONE): tensor for name, tensor in weights.items() if name.startswith(BACKBONE)}
     if manifest.adapter:
-        return _adapted(manifest, manifest.adapter, own)
+        return _adapted(manifest, manifest.adapter, own, merged=merged and mergeable(manifest.adapter.config))
     backbone = build_backbone(read_architecture(folder))
     _load(folder, backbone, own)
     return backbone
@@ -134,8 +144,10 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
-def _adapted(manifest: BundleManifest, reference: AdapterRef, state: dict[str, torch.Tensor]) -> "PreTrainedModel":
-    """The adapter's base with the adapter in it."""
+def _adapted(
+    manifest: BundleManifest, reference: AdapterRef, state: dict[str, torch.Tensor], *, merged: bool
+) -> "PreTrainedModel":
+    """The adapter's base with the adapter in it; merged, the base is the float32 one."""
     config = BackboneConfig(name=backbone_folder(reference.base), dropout=0.0)
     backbone, _ = load_backbone(config, (), manifest.max_tokens)
     if base_digest(backbone) != reference.base_digest:
@@ -143,6 +155,9 @@ def _adapted(manifest: BundleManifest, reference: AdapterRef, state: dict[str, t
             f"{reference.base} is not the base that the adapter of {manifest.name} was trained on",
             remedy="bring that base back, or train the adapter anew",
         )
-    adapt(backbone, reference.config)
+    adapter = reference.config.model_copy(update={"base": "fp32"}) if merged else reference.config
+    adapt(backbone, adapter)
     load_adapter(backbone, state)
+    if merged:
+        merge(backbone, adapter)
     return backbone

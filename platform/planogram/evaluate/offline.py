@@ -8,10 +8,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from planogram import cluster
-from planogram.config import ClickConfig, EvaluateConfig, SplitConfig, TextConfig, TowerConfig
+from planogram.config import ClickConfig, EngineName, EvaluateConfig, SplitConfig, TextConfig, TowerConfig
 from planogram.data.examples import TASKS, Examples, Source, load
 from planogram.data.shop import open_shop
-from planogram.engines.base import Engine, score
+from planogram.engines.base import score
+from planogram.engines.load import load_engine
 from planogram.errors import ConfigError
 from planogram.evaluate import retrieval, sequences
 from planogram.evaluate.heads import head_metrics
@@ -39,7 +40,7 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     """
     version = Registry().resolve(config.bundle)
     _, manifest = open_bundle(version.path)
-    source = _source(manifest, config)
+    source = source_of(manifest, config)
     common = {
         "bundle": version.reference if version.version else version.path,
         "part": config.part,
@@ -89,7 +90,7 @@ def _comparable(head: Head, task: str) -> Head:
     return head if head.name == task else Head(name=task)
 
 
-def _source(manifest: BundleManifest, config: EvaluateConfig) -> Source:
+def source_of(manifest: BundleManifest, config: EvaluateConfig) -> Source:
     """Examples as the bundle was trained on."""
     trained = manifest.lineage.get("config", {})
     text = parse(TextConfig, trained.get("text", {}), "the bundle's lineage")
@@ -137,7 +138,7 @@ def score_examples(version: ModelVersion, parts: Sequence[Examples], config: Eva
     """
     rows = pd.concat([_rows(examples) for examples in parts], ignore_index=True)
     if config.workers == 0:
-        return _Scorer(version.path, config.batch_tokens)(rows)
+        return _Scorer(version.path, config.engine, config.batch_tokens)(rows)
     import ray.data
 
     with cluster.connect(config.cluster), cluster.quiet_data():
@@ -145,7 +146,7 @@ def score_examples(version: ModelVersion, parts: Sequence[Examples], config: Eva
         dataset = ray.data.from_pandas([block.assign(position=block.index) for block in blocks])
         scored = dataset.map_batches(
             _Scorer,
-            fn_constructor_args=(version.path, config.batch_tokens),
+            fn_constructor_args=(version.path, config.engine, config.batch_tokens),
             batch_format="pandas",
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=min(config.workers, len(blocks))),
@@ -161,10 +162,8 @@ def _rows(examples: Examples) -> pd.DataFrame:
 class _Scorer:
     """Scores blocks of pairs; loads the bundle once."""
 
-    def __init__(self, path: str, batch_tokens: int) -> None:
-        from planogram.engines.torch import TorchEngine
-
-        self.engine: Engine = TorchEngine(path)
+    def __init__(self, path: str, engine: EngineName, batch_tokens: int) -> None:
+        self.engine = load_engine(path, engine)
         self.batch_tokens = batch_tokens
 
     def __call__(self, block: pd.DataFrame) -> pd.DataFrame:

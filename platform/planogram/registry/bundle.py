@@ -4,12 +4,15 @@ bundle.json         the manifest, with the sha256 of every other file
 model.safetensors   weights of backbone and heads, float32
 config.json         architecture of the backbone (Hugging Face)
 tokenizer.json      the tokenizer
+engines/NAME/       exports of the whole model, each with its parity in the manifest
 """
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,11 +20,12 @@ from planogram import storage
 from planogram.config import AdapterConfig, Pooling
 from planogram.data.features import FeatureSpec
 from planogram.data.text import TEXT_VERSION
-from planogram.errors import ConfigError, IntegrityError
+from planogram.errors import ConfigError, IntegrityError, ParityError
 from planogram.section import Names, Section, parse
 
 MANIFEST = "bundle.json"
 WEIGHTS = "model.safetensors"
+ENGINES = "engines"
 # What a bundle may hold; .bin and .xml are OpenVINO's, and only below engines/.
 ALLOWED_SUFFIXES = (".json", ".safetensors", ".txt")
 ENGINE_SUFFIXES = (".xml", ".bin", ".json")
@@ -79,6 +83,33 @@ class AdapterRef(Section):
     base_digest: str
 
 
+class Parity(Section):
+    """How far an engine's scores of the first head are from the trained model's on held-out pairs.
+
+    Attributes:
+        pairs: how many.
+        max_difference, mean_difference: of scores.
+        kendall_tau: tau-b, the mean over lists.
+        top_overlap: share of the trained model's best ten that are the engine's, the mean over lists.
+        ndcg: NDCG@10 of the engine; None where nothing is ranked.
+        ndcg_change: against the trained model.
+        ndcg_interval: 95 % bootstrap interval of the change.
+        faults: what is beyond its tolerance; such a bundle is not published.
+        subject: sha256 of all that scores depend on, when this was measured.
+    """
+
+    pairs: int
+    max_difference: float
+    mean_difference: float
+    kendall_tau: float
+    top_overlap: float
+    ndcg: float | None = None
+    ndcg_change: float | None = None
+    ndcg_interval: Annotated[tuple[float, float], Field(strict=False)] | None = None
+    faults: tuple[str, ...] = Field((), strict=False)
+    subject: str = ""
+
+
 class BundleManifest(Section):
     """What `bundle.json` says. `files` is path -> {bytes, sha256}."""
 
@@ -99,6 +130,7 @@ class BundleManifest(Section):
     tower_size: int = 0
     tower_crosses: int = 0
     adapter: AdapterRef | None = None
+    engines: dict[str, Parity] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
     lineage: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, dict[str, int | str]] = Field(default_factory=dict)
@@ -113,6 +145,35 @@ class BundleManifest(Section):
     def digest(self) -> str:
         """Identifies the content: the sha256 of the weights, 16 characters."""
         return str(self.files[WEIGHTS]["sha256"])[:16] if WEIGHTS in self.files else ""
+
+    def subject(self, engine: str) -> str:
+        """The sha256 of all that an engine's scores depend on: its files, the tokenizer, and how texts are read."""
+        own = f"{ENGINES}/{engine}/"
+        files = {name: entry for name, entry in self.files.items() if "/" not in name or name.startswith(own)}
+        read = self.model_dump(mode="json", exclude={"engines", "files", "lineage", "metrics", "name"})
+        return hashlib.sha256(json.dumps([files, read], sort_keys=True).encode()).hexdigest()
+
+
+def check_engines(manifest: BundleManifest) -> None:
+    """Refuse a bundle whose exports do not rank as its trained model does, or were changed since that was measured.
+
+    Raises:
+        ParityError: names the engine and what is wrong.
+    """
+    exported = {name.split("/")[1] for name in manifest.files if name.startswith(f"{ENGINES}/")}
+    for engine in sorted(exported | manifest.engines.keys()):
+        parity = manifest.engines.get(engine)
+        if parity is None:
+            reasons: tuple[str, ...] = ("it was never compared with the trained model",)
+        elif parity.subject != manifest.subject(engine):
+            reasons = ("it is not what was compared with the trained model",)
+        else:
+            reasons = parity.faults
+        if reasons:
+            raise ParityError(
+                f"{manifest.name}: the engine {engine} may not be published: {'; '.join(reasons)}",
+                remedy="export the bundle anew with `planogram compress`, or leave this engine out",
+            )
 
 
 @contextmanager
@@ -158,7 +219,7 @@ def open_bundle(uri: str) -> tuple[Path, BundleManifest]:
 def _check_files(folder: Path) -> None:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         relative = path.relative_to(folder)
-        allowed = ENGINE_SUFFIXES if relative.parts[0] == "engines" else ALLOWED_SUFFIXES
+        allowed = ENGINE_SUFFIXES if relative.parts[0] == ENGINES else ALLOWED_SUFFIXES
         if _is_pickle(path):
             raise IntegrityError(f"{path} is a pickle", allowed="safetensors", remedy="never load it: it can run code")
         if path.suffix not in allowed:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from planogram import storage
 from planogram.errors import NotFoundError, StorageError
-from planogram.registry.bundle import MANIFEST, open_bundle
+from planogram.registry.bundle import MANIFEST, check_engines, open_bundle
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -106,10 +106,12 @@ class Registry:
 
         Raises:
             IntegrityError: the bundle does not verify.
+            ParityError: one of its engines does not rank as the trained model does.
             ConfigError: the name is not allowed.
         """
         storage.check_name(name, "model name")
-        folder, _ = open_bundle(bundle)
+        folder, manifest = open_bundle(bundle)
+        check_engines(manifest)
         digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()[:16]
         for known in self._versions(name):
             if known.digest == digest:
@@ -173,9 +175,10 @@ class Registry:
         Raises:
             NotFoundError: there is no such version.
             IntegrityError: its bundle does not verify.
+            ParityError: one of its engines does not rank as the trained model does.
         """
         target = self.resolve(reference)
-        open_bundle(target.path)
+        check_engines(open_bundle(target.path)[1])
         return self._move(target, alias, "promote", reason)
 
     def rollback(self, name: str, alias: str, reason: str) -> ModelVersion:

@@ -10,7 +10,8 @@ import numpy as np
 
 from planogram.data.text import Language, clean, product_text, query_text
 from planogram.data.tokenizer import Tokens
-from planogram.engines.base import Engine, Pair
+from planogram.engines.base import Pair
+from planogram.engines.load import load_engine
 from planogram.serve.backend import Document, FailedError, ModelInfo, Scored
 from planogram.serve.batching import Job, TokenBatcher
 from planogram.serve.logs import configure_logging
@@ -36,7 +37,7 @@ class Ranker:
         self._device = ThreadPoolExecutor(1, "infer")
         self._tokenizer = ThreadPoolExecutor(1, "tokenize")
         threads = args.threads or replica_cpus()
-        self._engine = self._device.submit(load_engine, args, model.path, threads).result()
+        self._engine = self._device.submit(load_engine, model.path, args.engine, threads).result()
         self._probe = self._engine.tokenize([("health", "check")])
         self._batcher = TokenBatcher(self._engine, self._device, args.batch_tokens)
         self._submit = serve.batch(
@@ -93,16 +94,6 @@ def pair_texts(
         (text, clean(document) if isinstance(document, str) else product_text(document, text_fields, language))
         for document in documents
     ]
-
-
-def load_engine(args: EngineArgs, path: str, threads: int) -> Engine:
-    """Load a bundle, in the thread that will run it: torch counts its threads per calling thread."""
-    import torch
-
-    from planogram.engines.torch import TorchEngine
-
-    torch.set_num_threads(threads)
-    return TorchEngine(path, precision=args.precision)
 
 
 def replica_cpus() -> int:

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from planogram.config import EngineName
 from planogram.section import Section, parse
 
 RouteName = Literal["search", "rerank"]
@@ -12,8 +13,7 @@ RouteName = Literal["search", "rerank"]
 class EngineArgs(Section):
     """How the ranker runs its bundle."""
 
-    engine: Literal["torch"] = "torch"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    engine: EngineName = Field("torch-fp32", description="`openvino-…` needs its export in the bundle")
     batch_tokens: int = Field(4096, ge=128, description="tokens in one forward pass, and in one batch of requests")
     batch_wait_ms: float = Field(
         0.0, ge=0, description="how long a request waits for others to join its batch; pays on a GPU only"

@@ -38,6 +38,17 @@ class Examples:
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def take(self, positions: npt.NDArray[np.intp]) -> "Examples":
+        """The examples at these positions, in this order."""
+        return Examples(
+            [self.pairs[position] for position in positions],
+            self.grades[positions],
+            self.groups[positions],
+            self.weights[positions],
+            self.positions[positions],
+            self.features.iloc[positions].reset_index(drop=True),
+        )
+
 
 def examples(
     pairs: list[tuple[str, str]],

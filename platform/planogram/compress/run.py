@@ -1,0 +1,118 @@
+"""`planogram compress`: a bundle with exports beside its weights, and the proof that they rank as it does."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from planogram import storage
+from planogram.compress.export import to_openvino
+from planogram.compress.parity import faults, measure
+from planogram.compress.quantize import sample, single_batches, to_int8
+from planogram.config import CompressConfig, EngineName, EvaluateConfig, ToleranceConfig
+from planogram.data.examples import Examples, load
+from planogram.engines.base import Floats, score
+from planogram.engines.load import load_engine
+from planogram.engines.openvino import MODEL
+from planogram.engines.torch import TorchEngine
+from planogram.evaluate.offline import source_of
+from planogram.registry.bundle import ENGINES, MANIFEST, BundleManifest, Parity, open_bundle, write_bundle
+from planogram.registry.store import ModelVersion, Registry
+
+LOSSY = ("openvino-int8",)
+# A graph in float32 differs from torch in the order of its sums alone.
+EXACT = ToleranceConfig(max_difference=1e-4, mean_difference=1e-5, kendall_tau=0.999, ndcg_loss=1e-3)
+
+
+def run(config: CompressConfig) -> dict[str, Any]:
+    """Export a bundle's model, compare every export with it, and write both as a new bundle.
+
+    Returns:
+        `bundle` (folder), `reference` (what was compressed), `engines` (name -> parity, with `faults` where the export
+        may not be published) and `pairs`, how many were compared.
+
+    Raises:
+        NotFoundError: there is no such bundle or shop.
+        ConfigError: the bundle is no cross-encoder.
+        StorageError: something is at `out` already.
+    """
+    version = Registry().resolve(config.bundle)
+    folder, manifest = open_bundle(version.path)
+    out = config.out or _place(version, manifest)
+    held_out = _whole_lists(_examples(manifest, config, "test"), config.pairs)
+    with tempfile.TemporaryDirectory(prefix="planogram-") as aside:
+        draft = str(Path(aside, "bundle"))
+        with write_bundle(draft, manifest) as target:
+            _copy(folder, target)
+            _export(config, version.path, manifest, target)
+        parities = _compare(config, version.path, draft, held_out)
+        lineage = manifest.lineage | {"compressed": {"from": version.digest, "config": config.model_dump(mode="json")}}
+        made = manifest.model_copy(update={"engines": parities, "lineage": lineage})
+        with write_bundle(out, made) as target:
+            _copy(Path(draft), target)
+    found = {name: parity.model_dump(mode="json", exclude={"subject"}) for name, parity in parities.items()}
+    return {
+        "bundle": out,
+        "reference": version.reference if version.version else version.path,
+        "engines": found,
+        "pairs": len(held_out),
+    }
+
+
+def _place(version: ModelVersion, manifest: BundleManifest) -> str:
+    return storage.join(storage.home(), "compressed", f"{manifest.name}-{version.digest}")
+
+
+def _examples(manifest: BundleManifest, config: CompressConfig, part: Literal["train", "test"]) -> Examples:
+    """Of the first head, as it was trained."""
+    asked = EvaluateConfig(bundle=config.bundle, shop=config.shop, split=config.split, part=part)
+    return load(manifest.heads[0].name, source_of(manifest, asked))
+
+
+def _whole_lists(examples: Examples, count: int) -> Examples:
+    """Examples of the first lists, until there are `count`; lists are in the order of the shop."""
+    numbers, sizes = np.unique(examples.groups, return_counts=True)
+    kept = numbers[: int(np.searchsorted(np.cumsum(sizes), count)) + 1]
+    return examples.take(np.flatnonzero(np.isin(examples.groups, kept)))
+
+
+def _export(config: CompressConfig, path: str, manifest: BundleManifest, target: Path) -> None:
+    """Write the graphs below `engines/`."""
+    import openvino
+
+    engine = TorchEngine(path, device="cpu", merged=True)
+    graph = to_openvino(engine.model, manifest.features.width)
+    for name in config.engines:
+        if name == "openvino-int8":
+            training = _examples(manifest, config, "train")
+            few = training.take(sample(len(training), config.quantize.calibration_pairs))
+            batches = single_batches(engine.tokenize(few.pairs, few.features), manifest.pad_id)
+            made = to_int8(graph, batches, config.quantize)
+        else:
+            made = graph
+        place = target / ENGINES / name
+        place.mkdir(parents=True)
+        openvino.save_model(made, place / MODEL, compress_to_fp16=False)
+
+
+def _compare(config: CompressConfig, path: str, draft: str, examples: Examples) -> dict[str, Parity]:
+    """The parity of every export of the draft, which is loaded and run as any bundle is."""
+    _, manifest = open_bundle(draft)
+    reference = _first_scores(path, "torch-fp32", config, examples)
+    found: dict[str, Parity] = {}
+    for name in config.engines:
+        parity = measure(reference, _first_scores(draft, name, config, examples), examples)
+        beyond = faults(parity, config.tolerance if name in LOSSY else EXACT)
+        found[name] = parity.model_copy(update={"faults": beyond, "subject": manifest.subject(name)})
+    return found
+
+
+def _first_scores(path: str, name: EngineName, config: CompressConfig, examples: Examples) -> Floats:
+    engine = load_engine(path, name)
+    return score(engine, examples.pairs, config.batch_tokens, examples.features).values[:, 0]
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))

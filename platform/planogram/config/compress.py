@@ -1,0 +1,48 @@
+"""The sections of compression: which engines, how they are quantized, and how far they may be off."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from planogram.config.data import SplitConfig
+from planogram.section import Section
+
+EngineName = Literal[
+    "torch-fp32", "torch-bf16", "torch-int8", "torch-nf4", "openvino-fp32", "openvino-bf16", "openvino-int8"
+]
+ExportName = Literal["openvino-fp32", "openvino-int8"]
+
+
+class QuantizeConfig(Section):
+    """Post-training quantization to int8."""
+
+    calibration_pairs: int = Field(300, ge=1, description="of the training part, by which activations are ranged")
+    smooth_quant: float = Field(
+        0.5, ge=0, le=1, description="how much of the outliers of activations moves into weights (Xiao et al. 2023)"
+    )
+    full_range: bool = Field(
+        False, description="weights of eight bits and not seven: a little closer, but wrong on CPUs without VNNI"
+    )
+
+
+class ToleranceConfig(Section):
+    """How far an engine may be off; beyond it, its bundle is not published."""
+
+    max_difference: float = Field(0.25, gt=0, description="of any score from the trained model's")
+    mean_difference: float = Field(0.03, gt=0, description="of scores")
+    kendall_tau: float = Field(0.95, le=1, description="smallest mean over lists")
+    ndcg_loss: float = Field(0.005, ge=0, description="of NDCG@10")
+
+
+class CompressConfig(Section):
+    """`planogram compress`: export a bundle to faster engines, and prove that they rank as it does."""
+
+    bundle: str = Field(..., description="registry reference (name@alias, name:version) or the folder of a bundle")
+    shop: str = Field(..., description="folder of a prepared shop, by whose text engines are calibrated and compared")
+    out: str | None = Field(None, description="new folder of the bundle; absent: below PLANOGRAM_HOME/compressed")
+    engines: Annotated[tuple[ExportName, ...], Field(strict=False)] = Field(("openvino-int8",), min_length=1)
+    split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
+    pairs: int = Field(2000, ge=2, description="held-out pairs that are compared, in whole lists")
+    batch_tokens: int = Field(4096, ge=128)
+    quantize: QuantizeConfig = QuantizeConfig()
+    tolerance: ToleranceConfig = ToleranceConfig()

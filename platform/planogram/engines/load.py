@@ -1,0 +1,31 @@
+"""An engine by its name."""
+
+from planogram.config import EngineName
+from planogram.engines.base import Engine
+
+
+def load_engine(uri: str, name: EngineName = "torch-fp32", threads: int | None = None) -> Engine:
+    """Load a bundle, in the thread that will run it: torch counts its threads per calling thread.
+
+    Args:
+        uri: the bundle.
+        name: `torch-…` runs on a GPU where there is one, `openvino-…` runs the bundle's export on the CPU.
+        threads: CPU threads of one inference; absent: the library's choice.
+
+    Raises:
+        IntegrityError: the bundle does not verify.
+        NotFoundError: it has no such export.
+        ConfigError: it is no cross-encoder, or this machine cannot run the engine.
+    """
+    library, _, precision = name.partition("-")
+    if library == "openvino":
+        from planogram.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(uri, precision, threads)  # type: ignore[arg-type]
+    import torch
+
+    from planogram.engines.torch import TorchEngine
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return TorchEngine(uri, precision=precision)  # type: ignore[arg-type]

@@ -1,0 +1,91 @@
+"""The OpenVINO engine: an export of the bundle for CPUs, with pooling and heads in the graph."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from planogram.data.collate import collate
+from planogram.data.match import encode
+from planogram.data.tokenizer import PairTokenizer, Tokens
+from planogram.engines.base import Floats, Pair, activate
+from planogram.errors import ConfigError, IntegrityError, NotFoundError
+from planogram.registry.bundle import ENGINES, open_bundle
+
+if TYPE_CHECKING:
+    import openvino
+
+Precision = Literal["fp32", "bf16", "int8"]
+MODEL = "model.xml"
+#: precision -> the folder of its export; bfloat16 is computed from the float32 weights
+EXPORTS: dict[Precision, str] = {"fp32": "openvino-fp32", "bf16": "openvino-fp32", "int8": "openvino-int8"}
+
+
+class OpenVinoEngine:
+    """Runs a bundle's export on the CPU.
+
+    Args:
+        uri: the bundle.
+        precision: which export, and what its matrices are multiplied in.
+        threads: of one inference; absent: all cores.
+
+    Raises:
+        IntegrityError: the bundle does not verify, or its export cannot be read.
+        NotFoundError: the bundle has no such export.
+        ConfigError: the CPU does not compute in this precision.
+    """
+
+    def __init__(self, uri: str, precision: Precision = "int8", threads: int | None = None) -> None:
+        folder, self.manifest = open_bundle(uri)
+        path = folder / ENGINES / EXPORTS[precision] / MODEL
+        if not path.is_file():
+            raise NotFoundError(
+                f"{uri} has no export {EXPORTS[precision]}",
+                allowed=", ".join(["torch-fp32", *self.manifest.engines]),
+                remedy="make it: planogram compress --set bundle=… --set shop=…",
+            )
+        self._request = _compile(path, precision, threads).create_infer_request()
+        self.tokenizer = PairTokenizer.from_folder(folder, self.manifest.max_tokens)
+
+    def tokenize(self, pairs: Sequence[Pair], features: pd.DataFrame | None = None) -> Tokens:
+        """Token ids of (query text, product text) pairs, with the features that the bundle takes beside them.
+
+        Raises:
+            DataError: the bundle takes features that are not given.
+        """
+        given = pd.DataFrame(index=range(len(pairs))) if features is None else features
+        return encode(self.tokenizer, self.manifest.features, pairs, given)
+
+    def infer(self, tokens: Tokens) -> Floats:
+        """Logits (pairs, heads) float32."""
+        batch = [array for array in collate(tokens, self.manifest.pad_id) if array is not None]
+        # The output's memory belongs to the request, which the next call overwrites.
+        return np.array(self._request.infer(batch, share_inputs=True)[0])
+
+    def finish(self, logits: Floats) -> Floats:
+        """Scores (pairs, heads) float32."""
+        return activate(self.manifest, logits)
+
+
+def _compile(path: Path, precision: Precision, threads: int | None) -> "openvino.CompiledModel":
+    import openvino
+
+    core = openvino.Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        # OpenVINO itself would compute in float32 and not say so.
+        raise ConfigError(
+            "this CPU does not compute in bfloat16",
+            allowed="a CPU with AVX512-BF16 or AMX",
+            remedy="use openvino-fp32 or openvino-int8",
+        )
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+    } | ({} if threads is None else {"INFERENCE_NUM_THREADS": threads})
+    try:
+        return core.compile_model(core.read_model(path), "CPU", settings)
+    except RuntimeError as error:
+        raise IntegrityError(f"{path} cannot be run: {error}", remedy="export the bundle anew") from error

@@ -1,0 +1,115 @@
+"""Exports of a whole bundle: they score as it does, and cannot be published when they do not."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from planogram import storage
+from planogram.compress import run as compress
+from planogram.config import CompressConfig, EvaluateConfig, SplitConfig
+from planogram.engines.base import score
+from planogram.engines.load import load_engine
+from planogram.errors import NotFoundError, ParityError
+from planogram.evaluate import offline
+from planogram.registry.bundle import MANIFEST, open_bundle, write_bundle
+from planogram.registry.store import Registry
+
+PAIRS = [
+    ("red shoes", "a pair of shoes, red leather"),
+    ("lamp", "blue kettle"),
+    ("x", ""),
+    ("red " * 40, "shoes " * 40),
+]
+SPLIT = SplitConfig(by="query")
+
+
+@pytest.fixture(scope="module")
+def compressed(tiny_bundle, tiny_shop, tmp_path_factory):
+    out = str(tmp_path_factory.mktemp("compressed") / "bundle")
+    config = CompressConfig(
+        bundle=str(tiny_bundle), shop=tiny_shop, out=out, split=SPLIT, engines=("openvino-fp32", "openvino-int8")
+    )
+    return compress.run(config)
+
+
+def test_the_float_export_scores_as_the_model_does(compressed, tiny_bundle):
+    wanted = score(load_engine(str(tiny_bundle)), PAIRS, 64)
+    found = score(load_engine(compressed["bundle"], "openvino-fp32"), PAIRS, 64)
+    np.testing.assert_allclose(found.values, wanted.values, atol=1e-5)
+    assert (found.truncated, found.num_tokens) == (wanted.truncated, wanted.num_tokens)
+
+
+def test_every_export_says_how_far_it_is_off(compressed):
+    parities = open_bundle(compressed["bundle"])[1].engines
+    assert list(parities) == ["openvino-fp32", "openvino-int8"]
+    assert parities["openvino-fp32"].max_difference < 1e-4
+    assert 0 < parities["openvino-int8"].mean_difference < 0.1
+    assert parities["openvino-int8"].pairs == compressed["pairs"] == 24
+    assert all(compressed["engines"][name]["kendall_tau"] == parities[name].kendall_tau for name in parities)
+
+
+def test_batches_of_any_shape_score_the_same(compressed):
+    engine = load_engine(compressed["bundle"], "openvino-fp32")
+    together = score(engine, PAIRS, 4096).values
+    alone = np.concatenate([score(engine, [pair], 64).values for pair in PAIRS])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_the_shop_is_evaluated_by_an_engine(compressed, tiny_shop):
+    config = EvaluateConfig(bundle=compressed["bundle"], shop=tiny_shop, split=SPLIT, workers=0)
+    by_torch, by_openvino = (
+        offline.run(config.model_copy(update={"engine": name}))["metrics"] for name in ("torch-fp32", "openvino-fp32")
+    )
+    assert by_openvino == pytest.approx(by_torch, abs=1e-4)
+
+
+def test_an_export_that_is_not_there_is_named(tiny_bundle):
+    with pytest.raises(NotFoundError, match="openvino-int8"):
+        load_engine(str(tiny_bundle), "openvino-int8")
+
+
+def remade(bundle: str, target: Path, **changes: object) -> str:
+    """The bundle with another manifest, sealed anew."""
+    folder, manifest = open_bundle(bundle)
+    with write_bundle(str(target), manifest.model_copy(update=changes)) as aside:
+        shutil.copytree(folder, aside, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+    return str(target)
+
+
+def test_a_good_export_is_published_and_promoted(compressed, empty_home, monkeypatch, tmp_path):
+    monkeypatch.setenv("PLANOGRAM_HOME", str(shutil.copytree(empty_home, tmp_path / "home")))
+    parities = {
+        name: parity.model_copy(update={"faults": ()})
+        for name, parity in open_bundle(compressed["bundle"])[1].engines.items()
+    }
+    version = Registry().publish(remade(compressed["bundle"], tmp_path / "good", engines=parities), "tiny", "good")
+    assert Registry().promote(version.reference, "champion", "good").aliases == ("champion",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"engines": {}}, "never compared"),
+        ({"max_tokens": 8}, "not what was compared"),
+        ({"pad_id": 1}, "not what was compared"),
+    ],
+)
+def test_what_was_changed_after_its_comparison_is_refused(changes, reason, compressed, tmp_path):
+    with pytest.raises(ParityError, match=reason):
+        Registry().publish(remade(compressed["bundle"], tmp_path / "bad", **changes), "tiny", "bad")
+
+
+def test_what_is_beyond_its_tolerance_is_refused(compressed, tmp_path):
+    parities = open_bundle(compressed["bundle"])[1].engines
+    worse = {name: parity.model_copy(update={"faults": ("it ranks badly",)}) for name, parity in parities.items()}
+    with pytest.raises(ParityError, match="it ranks badly"):
+        Registry().publish(remade(compressed["bundle"], tmp_path / "bad", engines=worse), "tiny", "bad")
+
+
+def test_where_a_bundle_comes_from_stands_in_it(compressed, tiny_bundle):
+    manifest = json.loads(Path(compressed["bundle"], MANIFEST).read_text())
+    assert manifest["lineage"]["compressed"]["from"] == Registry().resolve(str(tiny_bundle)).digest
+    assert storage.exists(storage.join(compressed["bundle"], "engines", "openvino-int8", "model.bin"))
