@@ -4,6 +4,7 @@ from planogram.config.compress import (
     CompressConfig,
     EngineName,
     ExportName,
+    PruneConfig,
     QuantizeConfig,
     ToleranceConfig,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "OptimizerConfig",
     "Pooling",
     "PretrainConfig",
+    "PruneConfig",
     "QuantizeConfig",
     "RepeatConfig",
     "RunConfig",

@@ -13,6 +13,15 @@ EngineName = Literal[
 ExportName = Literal["openvino-fp32", "openvino-int8"]
 
 
+class PruneConfig(Section):
+    """Structured pruning: what is removed is gone from the matrices, so that every engine gains."""
+
+    layers: int | None = Field(None, ge=1, description="that stay; absent: all")
+    flops: float = Field(1.0, gt=0, le=1, description="share of the backbone's multiplications that stays")
+    tokens: int = Field(64, ge=1, description="length of a pair, for the count of multiplications")
+    pairs: int = Field(1024, ge=1, description="of the training part, by which importance is measured")
+
+
 class QuantizeConfig(Section):
     """Post-training quantization to int8."""
 

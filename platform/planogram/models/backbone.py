@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from planogram.config import BackboneConfig
 from planogram.data.tokenizer import load_tokenizer, train_tokenizer
 from planogram.errors import ConfigError, IntegrityError, NotFoundError
+from planogram.models.pruning import shrink
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -77,9 +78,11 @@ def build_backbone(config: "PretrainedConfig") -> "PreTrainedModel":
     from transformers import AutoModel
 
     try:
-        return AutoModel.from_config(config, trust_remote_code=False, add_pooling_layer=False)
+        backbone = AutoModel.from_config(config, trust_remote_code=False, add_pooling_layer=False)
     except TypeError:  # architectures without a pooling layer do not know the argument
-        return AutoModel.from_config(config, trust_remote_code=False)
+        backbone = AutoModel.from_config(config, trust_remote_code=False)
+    shrink(backbone)
+    return backbone
 
 
 def _pretrained(config: BackboneConfig) -> "tuple[PreTrainedModel, Tokenizer]":
