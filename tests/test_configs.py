@@ -14,6 +14,7 @@ STAGES = {
     "finetune": config.FinetuneConfig,
     "pretrain": config.PretrainConfig,
     "evaluate": config.EvaluateConfig,
+    "compress": config.CompressConfig,
     "benchmark": config.BenchmarkTrainingConfig,
 }
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.y*ml"))

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from planogram.compress.importance import layer_costs, taylor
-from planogram.compress.prune import BLOCK, multiplications, prune_model
+from planogram.compress.prune import BLOCK, multiplications, prune_model, target_of
 from planogram.config import BackboneConfig, PruneConfig
 from planogram.data.collate import collate
 from planogram.data.tokenizer import PairTokenizer
@@ -114,7 +114,7 @@ def test_the_layer_that_does_nothing_goes_first(model, tokens):
     assert min(costs, key=costs.__getitem__) == 1
     assert costs[1] < 1e-6 < min(costs[0], costs[2])
     wanted = logits(model, tokens)
-    prune_model(model, tokens, TARGETS, 0, PruneConfig(layers=2))
+    prune_model(model, tokens, TARGETS, 0, target_of(model, PruneConfig(layers=2), 1.0))
     assert len(encoder_layers(model.backbone)) == 2
     torch.testing.assert_close(logits(model, tokens), wanted, atol=1e-4, rtol=0)
 
@@ -122,8 +122,8 @@ def test_the_layer_that_does_nothing_goes_first(model, tokens):
 @pytest.mark.parametrize("flops", [0.7, 0.4])
 def test_a_share_of_the_multiplications_is_left(model, tokens, flops):
     whole = multiplications(model, 64)
-    left = prune_model(model, tokens, TARGETS, 0, PruneConfig(flops=flops))
-    assert left == multiplications(model, 64) / whole
+    prune_model(model, tokens, TARGETS, 0, target_of(model, PruneConfig(flops=flops), 1.0))
+    left = multiplications(model, 64) / whole
     assert flops - 0.1 < left <= flops
     widths = [layer.output.dense.in_features for layer in encoder_layers(model.backbone)]
     assert all(width % BLOCK == 0 and width > 0 for width in widths)
@@ -132,7 +132,7 @@ def test_a_share_of_the_multiplications_is_left(model, tokens, flops):
 def test_what_is_worth_most_stays(model, tokens):
     for head in (0, 1, 3):
         silence(model, 0, head=head)
-    prune_model(model, tokens, TARGETS, 0, PruneConfig(flops=0.5))
+    prune_model(model, tokens, TARGETS, 0, target_of(model, PruneConfig(flops=0.5), 1.0))
     kept = encoder_layers(model.backbone)[0].attention.output.dense.weight
     assert kept.shape[1] >= 16 and (kept[:, :16] != 0).any()
 
@@ -142,3 +142,11 @@ def test_a_decoder_is_refused():
     backbone, _ = load_backbone(config, CORPUS, 32)
     with pytest.raises(ConfigError, match="gpt2 backbone cannot be pruned"):
         encoder_layers(backbone)
+
+
+def test_rounds_come_nearer(model):
+    config = PruneConfig(layers=1, flops=0.2)
+    whole = multiplications(model, 64)
+    targets = [target_of(model, config, done) for done in (0.5, 1.0)]
+    assert [target.layers for target in targets] == [2, 1]
+    assert [target.multiplications / whole for target in targets] == pytest.approx([0.6, 0.2])

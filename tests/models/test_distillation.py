@@ -95,3 +95,48 @@ def test_extreme_scores_stay_finite(loss):
     given.backward()
     assert torch.isfinite(given)
     assert torch.isfinite(student.grad).all()
+
+
+def _relation_kl(student, teacher, mask) -> float:
+    """Over every text, relation head and token, in float64."""
+    total, count = 0.0, 0
+    for text in range(len(mask)):
+        length = int(mask[text].sum())
+        for head in range(distillation.RELATION_HEADS):
+            found = []
+            for states in (teacher, student):
+                width = states.shape[-1] // distillation.RELATION_HEADS
+                part = states[text, :length, head * width : (head + 1) * width]
+                found.append([_softmax(row) for row in part @ part.T / np.sqrt(width)])
+            for wanted, given in zip(*found, strict=True):
+                total += (wanted * np.log(wanted / given)).sum()
+                count += 1
+    return total / count
+
+
+def _states(width, seed):
+    return np.random.default_rng(seed).normal(size=(3, 5, width))
+
+
+MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0]])
+
+
+def test_relations_of_different_widths_are_compared():
+    student, teacher = _states(8, 0), _states(16, 1)
+    found = distillation.relation_kl(*(torch.from_numpy(a) for a in (student, teacher, MASK)))
+    assert float(found) == pytest.approx(_relation_kl(student, teacher, MASK))
+    assert float(distillation.relation_kl(*(torch.from_numpy(a) for a in (teacher, teacher, MASK)))) == 0
+
+
+def test_hidden_states_of_padding_do_not_count():
+    student, teacher = _states(8, 0), _states(8, 1)
+    wanted = np.mean([(student[b, t] - teacher[b, t]) ** 2 for b in range(3) for t in range(5) if MASK[b, t]])
+    assert float(distillation.hidden_mse(*(torch.from_numpy(a) for a in (student, teacher, MASK)))) == pytest.approx(
+        wanted
+    )
+
+
+def test_a_students_relations_have_a_finite_gradient():
+    student = torch.from_numpy(_states(8, 0)).requires_grad_()
+    distillation.relation_kl(student, torch.from_numpy(_states(8, 1)), torch.from_numpy(MASK)).backward()
+    assert torch.isfinite(student.grad).all() and (student.grad[1, 2:] == 0).all() and (student.grad[1, :2] != 0).any()

@@ -1,6 +1,7 @@
 """Which heads, neurons and layers go, until a share of the backbone's multiplications is left."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,32 @@ BLOCK = 64
 Floats = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a pruned model may have.
+
+    Attributes:
+        layers: at most.
+        multiplications: of its layers, for one text, at most; but each layer keeps a head and a block of neurons.
+        tokens: of that text.
+    """
+
+    layers: int
+    multiplications: float
+    tokens: int
+
+
+def target_of(model: CrossEncoder, config: PruneConfig, done: float) -> Target:
+    """What a whole model may keep when a share of the pruning is done, 0..1."""
+    layers = len(encoder_layers(model.backbone))
+    left = round(layers - (layers - min(config.layers or layers, layers)) * done)
+    share = 1 - (1 - config.flops) * done
+    return Target(left, share * multiplications(model, config.tokens), config.tokens)
+
+
 def prune_model(
-    model: CrossEncoder, tokens: Tokens, targets: npt.NDArray[np.float32], pad_id: int, config: PruneConfig
-) -> float:
+    model: CrossEncoder, tokens: Tokens, targets: npt.NDArray[np.float32], pad_id: int, target: Target
+) -> None:
     """Remove layers, then heads and neurons, in place.
 
     Args:
@@ -26,17 +50,11 @@ def prune_model(
         tokens: training pairs, by which importance is measured.
         targets: (pairs,) of the first head, 0..1.
         pad_id: of its tokenizer.
-        config: how many layers stay, and which share of multiplications.
-
-    Returns:
-        The share of the backbone's multiplications that is left.
+        target: what may stay.
     """
-    whole = multiplications(model, config.tokens)
-    _drop_layers(model, tokens, pad_id, config.layers or len(encoder_layers(model.backbone)))
+    _drop_layers(model, tokens, pad_id, target.layers)
     heads, neurons = taylor(model, tokens, targets, pad_id)
-    costs = _costs(model, config.tokens)
-    prune(model.backbone, _chosen(heads, neurons, costs, config.flops * whole))
-    return multiplications(model, config.tokens) / whole
+    prune(model.backbone, _chosen(heads, neurons, _costs(model, target.tokens), target.multiplications))
 
 
 def multiplications(model: CrossEncoder, tokens: int) -> float:

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +11,14 @@ from planogram import storage
 from planogram.compress.export import to_openvino
 from planogram.compress.parity import faults, measure
 from planogram.compress.quantize import sample, single_batches, to_int8
-from planogram.config import CompressConfig, EngineName, EvaluateConfig, ToleranceConfig
-from planogram.data.examples import Examples, load
+from planogram.compress.recover import digest_of, examples_of, smaller
+from planogram.config import CompressConfig, EngineName, ToleranceConfig
+from planogram.data.examples import Examples
 from planogram.engines.base import Floats, score
 from planogram.engines.load import load_engine
 from planogram.engines.openvino import MODEL
 from planogram.engines.torch import TorchEngine
-from planogram.evaluate.offline import source_of
+from planogram.errors import StorageError
 from planogram.registry.bundle import ENGINES, MANIFEST, BundleManifest, Parity, open_bundle, write_bundle
 from planogram.registry.store import ModelVersion, Registry
 
@@ -39,15 +40,19 @@ def run(config: CompressConfig) -> dict[str, Any]:
         StorageError: something is at `out` already.
     """
     version = Registry().resolve(config.bundle)
-    folder, manifest = open_bundle(version.path)
-    out = config.out or _place(version, manifest)
-    held_out = _whole_lists(_examples(manifest, config, "test"), config.pairs)
+    whole = open_bundle(version.path)[1]
+    out = config.out or _place(config, version, whole)
+    if storage.exists(out):
+        raise StorageError(f"{out} is already there", remedy="set another `out`, or remove it first")
+    path = smaller(config, version) if config.prune else version.path
+    folder, manifest = open_bundle(path)
+    held_out = _whole_lists(examples_of(manifest, config, "test"), config.pairs)
     with tempfile.TemporaryDirectory(prefix="planogram-") as aside:
         draft = str(Path(aside, "bundle"))
         with write_bundle(draft, manifest) as target:
             _copy(folder, target)
-            _export(config, version.path, manifest, target)
-        parities = _compare(config, version.path, draft, held_out)
+            _export(config, path, manifest, target)
+        parities = _compare(config, path, draft, held_out)
         lineage = manifest.lineage | {"compressed": {"from": version.digest, "config": config.model_dump(mode="json")}}
         made = manifest.model_copy(update={"engines": parities, "lineage": lineage})
         with write_bundle(out, made) as target:
@@ -61,14 +66,8 @@ def run(config: CompressConfig) -> dict[str, Any]:
     }
 
 
-def _place(version: ModelVersion, manifest: BundleManifest) -> str:
-    return storage.join(storage.home(), "compressed", f"{manifest.name}-{version.digest}")
-
-
-def _examples(manifest: BundleManifest, config: CompressConfig, part: Literal["train", "test"]) -> Examples:
-    """Of the first head, as it was trained."""
-    asked = EvaluateConfig(bundle=config.bundle, shop=config.shop, split=config.split, part=part)
-    return load(manifest.heads[0].name, source_of(manifest, asked))
+def _place(config: CompressConfig, version: ModelVersion, manifest: BundleManifest) -> str:
+    return storage.join(storage.home(), "compressed", f"{manifest.name[:40]}-{digest_of(config, version)}")
 
 
 def _whole_lists(examples: Examples, count: int) -> Examples:
@@ -86,7 +85,7 @@ def _export(config: CompressConfig, path: str, manifest: BundleManifest, target:
     graph = to_openvino(engine.model, manifest.features.width)
     for name in config.engines:
         if name == "openvino-int8":
-            training = _examples(manifest, config, "train")
+            training = examples_of(manifest, config, "train")
             few = training.take(sample(len(training), config.quantize.calibration_pairs))
             batches = single_batches(engine.tokenize(few.pairs, few.features), manifest.pad_id)
             made = to_int8(graph, batches, config.quantize)

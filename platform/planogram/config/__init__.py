@@ -2,10 +2,12 @@
 
 from planogram.config.compress import (
     CompressConfig,
+    DistillConfig,
     EngineName,
     ExportName,
     PruneConfig,
     QuantizeConfig,
+    RecoveryConfig,
     ToleranceConfig,
 )
 from planogram.config.data import (
@@ -67,6 +69,7 @@ __all__ = [
     "CompressConfig",
     "ContrastiveConfig",
     "DemoConfig",
+    "DistillConfig",
     "EngineName",
     "EvaluateConfig",
     "ExportName",
@@ -81,6 +84,7 @@ __all__ = [
     "PretrainConfig",
     "PruneConfig",
     "QuantizeConfig",
+    "RecoveryConfig",
     "RepeatConfig",
     "RunConfig",
     "SequenceConfig",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from planogram.config.data import SplitConfig
+from planogram.config.training import ClusterConfig, LaunchConfig, OptimizerConfig, TrainConfig
 from planogram.section import Section
 
 EngineName = Literal[
@@ -20,6 +21,21 @@ class PruneConfig(Section):
     flops: float = Field(1.0, gt=0, le=1, description="share of the backbone's multiplications that stays")
     tokens: int = Field(64, ge=1, description="length of a pair, for the count of multiplications")
     pairs: int = Field(1024, ge=1, description="of the training part, by which importance is measured")
+
+
+class DistillConfig(Section):
+    """A student learns to score, and to see, like its teacher: mostly a smaller backbone like the bundle it is from."""
+
+    teacher: str | None = Field(None, description="registry reference or folder of a cross-encoder; absent: none")
+    labels: float = Field(0.5, ge=0, description="weight of the task's own losses")
+    logits: float = Field(1.0, ge=0, description="weight of the squared error of logits (Hinton et al. 2015)")
+    hidden: float = Field(0.0, ge=0, description="weight of the squared error of the last hidden states, of one width")
+    relations: float = Field(
+        1.0, ge=0, description="weight of the query, key and value relations of the last layer (MiniLM v2)"
+    )
+    unlabelled: int = Field(
+        0, ge=0, description="relevance: further products of each training query, the likeliest by their words"
+    )
 
 
 class QuantizeConfig(Section):
@@ -43,6 +59,18 @@ class ToleranceConfig(Section):
     ndcg_loss: float = Field(0.005, ge=0, description="of NDCG@10")
 
 
+class RecoveryConfig(Section):
+    """How a pruned model learns again: from the bundle that it was made of, as that was trained but for these."""
+
+    rounds: int = Field(1, ge=1, description="of pruning and learning, each nearer to the wanted size")
+    run: str | None = Field(None, description="of the training; the same run again resumes it; absent: by its content")
+    distill: DistillConfig = DistillConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-4)
+    train: TrainConfig = TrainConfig(epochs=4)
+    launch: LaunchConfig = LaunchConfig()
+    cluster: ClusterConfig = ClusterConfig()
+
+
 class CompressConfig(Section):
     """`planogram compress`: export a bundle to faster engines, and prove that they rank as it does."""
 
@@ -51,6 +79,8 @@ class CompressConfig(Section):
     out: str | None = Field(None, description="new folder of the bundle; absent: below PLANOGRAM_HOME/compressed")
     engines: Annotated[tuple[ExportName, ...], Field(strict=False)] = Field(("openvino-int8",), min_length=1)
     split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
+    prune: PruneConfig | None = Field(None, description="absent: the model stays whole")
+    recovery: RecoveryConfig = RecoveryConfig()
     pairs: int = Field(2000, ge=2, description="held-out pairs that are compared, in whole lists")
     batch_tokens: int = Field(4096, ge=128)
     quantize: QuantizeConfig = QuantizeConfig()

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from planogram.config.compress import EngineName
+from planogram.config.compress import DistillConfig, EngineName
 from planogram.config.data import (
     ALL_SOURCES,
     ClickConfig,
@@ -58,12 +58,21 @@ class FinetuneConfig(RunConfig):
     calibration: CalibrationConfig = CalibrationConfig()
     contrastive: ContrastiveConfig = ContrastiveConfig()
     loss: LossConfig = LossConfig()
+    distill: DistillConfig = DistillConfig()
     repeat: RepeatConfig = RepeatConfig()
 
     @property
     def tasks(self) -> tuple[HeadTask, ...]:
         """Names of all heads, the main one first."""
         return (self.task, *(name for name in self.auxiliary if name != self.task))
+
+    @model_validator(mode="after")
+    def _unlabelled_are_searched(self) -> "FinetuneConfig":
+        if self.distill.unlabelled and (self.tasks != ("relevance",) or self.tower.features):
+            raise ValueError(
+                "distill.unlabelled finds products for queries: set it for task=relevance alone, without tower.features"
+            )
+        return self
 
     @model_validator(mode="after")
     def _lists_to_compare(self) -> "FinetuneConfig":

@@ -1,4 +1,4 @@
-"""Losses that make a student score like its teacher, list by list.
+"""Losses that make a student score like its teacher, list by list, and see texts as it does.
 
 Shapes: student and teacher are (batch,) float32 logits; groups is (batch,) int64, and examples with the same number
 belong to one list (one query). No gradient reaches the teacher. Lists of one say nothing: a batch of them gives 0 with
@@ -6,8 +6,11 @@ a gradient of 0.
 """
 
 from torch import Tensor
+from torch.nn import functional
 
 from planogram.models.losses import list_log_softmax, same_list
+
+RELATION_HEADS = 4
 
 
 def margin_mse(student: Tensor, teacher: Tensor, groups: Tensor) -> Tensor:
@@ -40,3 +43,43 @@ def kl(student: Tensor, teacher: Tensor, groups: Tensor, temperature: float = 1.
     # An example of a list of n is 1 / n of it.
     num_lists = (compared / sizes).sum().clamp(min=1)
     return temperature**2 * divergence / num_lists
+
+
+def hidden_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """Squared error of hidden states, the mean over tokens and columns.
+
+    Args:
+        student: (batch, tokens, width).
+        teacher: of the same shape.
+        mask: (batch, tokens) 1 for a token, 0 for padding.
+    """
+    errors = (student - teacher.detach()).square().mean(-1)
+    return (errors * mask).sum() / mask.sum()
+
+
+def relation_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """KL divergence of self-relations softmax(X X^T / sqrt(width)), the mean over tokens and relation heads.
+
+    Student and teacher may have different widths and numbers of heads: both are cut into `RELATION_HEADS`.
+
+    Args:
+        student: (batch, tokens, width) queries, keys or values of a layer, all heads together; the width is a
+            multiple of `RELATION_HEADS`.
+        teacher: (batch, tokens, width of its own).
+        mask: (batch, tokens) 1 for a token, 0 for padding.
+
+    Source: Wang et al. 2021, MiniLMv2.
+    """
+    wanted, given = _relations(teacher.detach(), mask), _relations(student, mask)
+    # Padding has probability 0 in both; its logarithm would not be finite.
+    present = mask[:, None, None, :].bool()
+    terms = (wanted.exp() * (wanted - given)).masked_fill(~present, 0).sum(-1)
+    return (terms * mask[:, None, :]).sum() / (mask.sum() * RELATION_HEADS)
+
+
+def _relations(states: Tensor, mask: Tensor) -> Tensor:
+    """(batch, heads, tokens, tokens) log probabilities; padding is no one's relation."""
+    batch, tokens, width = states.shape
+    heads = states.view(batch, tokens, RELATION_HEADS, width // RELATION_HEADS).transpose(1, 2)
+    scores = heads @ heads.transpose(-1, -2) / (width // RELATION_HEADS) ** 0.5
+    return functional.log_softmax(scores.masked_fill(~mask[:, None, None, :].bool(), float("-inf")), dim=-1)

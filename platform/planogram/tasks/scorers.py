@@ -21,6 +21,7 @@ from planogram.models.heads import CrossEncoder, TrainedScorer
 from planogram.models.tower import Tower
 from planogram.registry.bundle import Head
 from planogram.tasks.backbones import source, training_backbone
+from planogram.tasks.teaching import load_heads
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -100,6 +101,7 @@ def initial_model(folder: Path, config: FinetuneConfig, features: FeatureSpec) -
     scorer = CrossEncoder(backbone, config.tasks, config.backbone.pooling, dropout, _tower(config, features.width))
     starts = storage.read_json(str(folder / STARTS))
     scorer.start_at([(starts[name]["scale"], starts[name]["shift"]) for name in config.tasks])
+    load_heads(scorer, folder)
     positions = 0
     if config.clicks.debias == "position_feature":
         positions = int(load("click", source(config, "train")).positions.max())

@@ -43,6 +43,7 @@ from planogram.tasks.scorers import (
     read_features,
     scaled,
 )
+from planogram.tasks.teaching import Teacher, prepare_heads, prepare_unlabelled, unlabelled
 from planogram.train.context import TrainContext
 from planogram.train.engine import TrainEngine
 from planogram.train.loop import Positions
@@ -62,6 +63,11 @@ class ScoringStage:
         if config.tower.features or config.tower.match:
             spec = fitted_features(config, PairTokenizer(tokenizer, config.text.max_tokens))
             storage.write_json(str(folder / FEATURES), spec.model_dump(mode="json"))
+        if config.distill.teacher:
+            prepare_heads(config, folder)
+            if config.distill.unlabelled:
+                training = source(config, "train")
+                prepare_unlabelled(config, training, load(config.task, training), folder)
 
     def task(self, config: FinetuneConfig, context: TrainContext, initial: Path) -> "ScoringTask":
         """One worker's data, model and loss."""
@@ -123,7 +129,8 @@ class ScoringTask:
         self.heads = [plain_head(config, name) for name in config.tasks]
         self.model = initial_model(initial, config, self.features)
         tokenizer = PairTokenizer.from_folder(initial, config.text.max_tokens)
-        self.training = _Joined({name: load(name, source(config, "train")) for name in config.tasks})
+        self.teacher = Teacher(config.distill, self.model.scorer, self.device) if config.distill.teacher else None
+        self.training = _Joined(training_parts(config, self.heads[0], initial))
         self.validation_parts = validation_parts(config)
         self.validation = _Joined({name: examples for name, (examples, _) in self.validation_parts.items()})
         self.training_tokens = encode(tokenizer, self.features, self.training.pairs, self.training.features)
@@ -149,13 +156,15 @@ class ScoringTask:
     def loss(self, engine: TrainEngine, positions: Positions) -> Tensor:
         """The configured sum of losses of every task in the batch, float32."""
         shown = self._tensor(self.training.positions[positions])
-        logits = self._logits(engine, self.training_tokens, positions, shown)
+        inputs = self._inputs(self.training_tokens, positions)
+        logits = engine.forward(*inputs, positions=shown)
         losses = [
             self._task_loss(column, logits, positions)
             for column in range(len(self.heads))
             if (self.training.heads[positions] == column).any()
         ]
-        return torch.stack(losses).sum() + regularizer(self.model.scorer.backbone)
+        own = torch.stack(losses).sum() + regularizer(self.model.scorer.backbone)
+        return own if self.teacher is None else self.config.distill.labels * own + self.teacher.loss(logits, inputs)
 
     def _task_loss(self, column: int, logits: Tensor, positions: Positions) -> Tensor:
         rows = np.flatnonzero(self.training.heads[positions] == column)
@@ -181,12 +190,11 @@ class ScoringTask:
 
     def predict(self, engine: TrainEngine, positions: Positions) -> Tensor:
         """Logits (batch, heads) float32 on the CPU."""
-        return self._logits(engine, self.validation_tokens, positions, None).float().cpu()
+        return engine.forward(*self._inputs(self.validation_tokens, positions), positions=None).float().cpu()
 
-    def _logits(self, engine: TrainEngine, tokens: Tokens, positions: Positions, shown: Tensor | None) -> Tensor:
+    def _inputs(self, tokens: Tokens, positions: Positions) -> list[Tensor | None]:
         batch = collate(tokens.take(positions), self.pad_id)
-        inputs = [None if array is None else self._tensor(array) for array in batch]
-        return engine.forward(*inputs, positions=shown)
+        return [None if array is None else self._tensor(array) for array in batch]
 
     def _tensor(self, array: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -240,6 +248,13 @@ def _bundle_outputs(config: FinetuneConfig, trained: Trained) -> Outputs:
     tokenizer = PairTokenizer.from_folder(trained.initial, config.text.max_tokens)
     tokens = encode(tokenizer, features, joined.pairs, joined.features)
     return predicted_logits(model, tokens, config.train.eval_batch_tokens, pad_id(trained.initial))
+
+
+def training_parts(config: FinetuneConfig, head: Head, initial: Path) -> dict[str, Examples]:
+    """The training examples of every task, with what a teacher graded."""
+    parts: dict[str, Examples] = {name: load(name, source(config, "train")) for name in config.tasks}
+    more = unlabelled(initial, parts[config.task], head)
+    return parts if more is None else {config.task: parts[config.task].extended(more)}
 
 
 def validation_parts(config: FinetuneConfig) -> dict[str, tuple[Examples, slice]]:

@@ -49,6 +49,17 @@ class Examples:
             self.features.iloc[positions].reset_index(drop=True),
         )
 
+    def extended(self, more: "Examples") -> "Examples":
+        """These examples and then others, whose groups are numbered alike and whose features have the same columns."""
+        return Examples(
+            [*self.pairs, *more.pairs],
+            np.concatenate([self.grades, more.grades]),
+            np.concatenate([self.groups, more.groups]),
+            np.concatenate([self.weights, more.weights]),
+            np.concatenate([self.positions, more.positions]),
+            pd.concat([self.features, more.features], ignore_index=True),
+        )
+
 
 def examples(
     pairs: list[tuple[str, str]],
