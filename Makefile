@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
-# The fast loop leaves out what starts a cluster or trains a model.
-SLOW := tests/train tests/ray tests/e2e tests/gpu
+# The fast loop leaves out what starts a cluster, trains a model or exports one.
+SLOW := tests/exports tests/train tests/ray tests/e2e tests/gpu
 
 .PHONY: help install demo check test clean
 

@@ -16,7 +16,7 @@ from planogram.errors import PlanogramError
 
 app = typer.Typer(help="What a shopper sees first: train, publish and serve ranking models.", no_args_is_help=True)
 data_app = typer.Typer(help="Bring a shop's tables in, or simulate a shop.", no_args_is_help=True)
-benchmark_app = typer.Typer(help="What training costs and brings, measured.", no_args_is_help=True)
+benchmark_app = typer.Typer(help="What training and engines cost and bring, measured.", no_args_is_help=True)
 models_app = typer.Typer(help="Published bundles: names, versions, aliases.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(benchmark_app, name="benchmark")
@@ -202,6 +202,32 @@ def benchmark_training(config_path: Config = None, settings: Overrides = None, a
     else:
         Console().print(render(result))
         typer.echo(f"{result['file']}\n{result['plot']}")
+
+
+@benchmark_app.command("engines")
+def benchmark_engines(
+    bundle: Annotated[str | None, typer.Option(help="Stands for --set bundle=…")] = None,
+    config_path: Config = None,
+    settings: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a compressed bundle on every engine that this machine can run: speed, size, memory, quality.
+
+    Example: planogram benchmark engines --bundle shop-ranker@champion --set shop=shop --json
+    """
+    from planogram.benchmark.engines import run
+    from planogram.benchmark.pareto import render
+
+    overrides = [*([f"bundle={bundle}"] if bundle else []), *(settings or ())]
+    result = run(section.load(config.BenchmarkEnginesConfig, config_path, overrides))
+    if as_json:
+        _print_json(result)
+        return
+    Console().print(render(result))
+    for name, reason in result["left_out"].items():
+        Console().print(f"[dim]left out[/dim] {_escaped(name)}: {_escaped(reason)}")
+    typer.echo(result["advice"])
+    typer.echo("\n".join((result["file"], result["plot"], result["page"])))
 
 
 @models_app.command("list")

@@ -17,6 +17,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram evaluate": config.EvaluateConfig,
     "planogram compress": config.CompressConfig,
     "planogram benchmark training": config.BenchmarkTrainingConfig,
+    "planogram benchmark engines": config.BenchmarkEnginesConfig,
     "planogram demo": config.DemoConfig,
 }
 HEAD = """# Configuration

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INPUTS = Batch._fields
 
 
-class _Logits(nn.Module):
+class LogitsOf(nn.Module):
     """A float32 output, whatever the weights are."""
 
     def __init__(self, model: CrossEncoder) -> None:
@@ -25,6 +25,7 @@ class _Logits(nn.Module):
         self.model = model
 
     def forward(self, *inputs: Tensor) -> Tensor:
+        """(pairs, heads), of the arrays of a `Batch`."""
         logits: Tensor = self.model(*inputs)
         return logits.float()
 
@@ -41,11 +42,11 @@ def to_openvino(model: CrossEncoder, columns: int) -> "openvino.Model":
     """
     import openvino
 
-    example = _example(columns)
+    example = example_inputs(columns)
     with warnings.catch_warnings():
         # Branches on shapes are traced as they are for padded pairs, which is what engines send.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        graph = openvino.convert_model(_Logits(model).eval(), example_input=example)
+        graph = openvino.convert_model(LogitsOf(model).eval(), example_input=example)
     for name, port in zip(INPUTS, graph.inputs, strict=False):
         port.get_tensor().set_names({name})
         port.get_node().set_friendly_name(name)
@@ -54,7 +55,7 @@ def to_openvino(model: CrossEncoder, columns: int) -> "openvino.Model":
     return graph
 
 
-def _example(columns: int) -> tuple[Tensor, ...]:
+def example_inputs(columns: int) -> tuple[Tensor, ...]:
     """Two pairs of different lengths, so that neither batch nor padding is taken for a constant."""
     ids = torch.ones(2, 12, dtype=torch.int64)
     mask = torch.ones_like(ids)

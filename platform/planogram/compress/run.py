@@ -46,7 +46,7 @@ def run(config: CompressConfig) -> dict[str, Any]:
         raise StorageError(f"{out} is already there", remedy="set another `out`, or remove it first")
     path = smaller(config, version) if config.prune else version.path
     folder, manifest = open_bundle(path)
-    held_out = _whole_lists(examples_of(manifest, config, "test"), config.pairs)
+    held_out = whole_lists(examples_of(manifest, config, "test"), config.pairs)
     with tempfile.TemporaryDirectory(prefix="planogram-") as aside:
         draft = str(Path(aside, "bundle"))
         with write_bundle(draft, manifest) as target:
@@ -70,7 +70,7 @@ def _place(config: CompressConfig, version: ModelVersion, manifest: BundleManife
     return storage.join(storage.home(), "compressed", f"{manifest.name[:40]}-{digest_of(config, version)}")
 
 
-def _whole_lists(examples: Examples, count: int) -> Examples:
+def whole_lists(examples: Examples, count: int) -> Examples:
     """Examples of the first lists, until there are `count`; lists are in the order of the shop."""
     numbers, sizes = np.unique(examples.groups, return_counts=True)
     kept = numbers[: int(np.searchsorted(np.cumsum(sizes), count)) + 1]

@@ -1,6 +1,7 @@
 """The configuration: one typed section for every stage. This package names its parts; see `planogram.section`."""
 
 from planogram.config.compress import (
+    BenchmarkEnginesConfig,
     CompressConfig,
     DistillConfig,
     EngineName,
@@ -62,6 +63,7 @@ __all__ = [
     "AdapterConfig",
     "AdapterMethod",
     "BackboneConfig",
+    "BenchmarkEnginesConfig",
     "BenchmarkTrainingConfig",
     "CalibrationConfig",
     "ClickConfig",

@@ -6,12 +6,14 @@ from pydantic import Field
 
 from planogram.config.data import SplitConfig
 from planogram.config.training import ClusterConfig, LaunchConfig, OptimizerConfig, TrainConfig
-from planogram.section import Section
+from planogram.section import Names, Section
 
 EngineName = Literal[
     "torch-fp32", "torch-bf16", "torch-int8", "torch-nf4", "openvino-fp32", "openvino-bf16", "openvino-int8"
 ]
 ExportName = Literal["openvino-fp32", "openvino-int8"]
+TorchName = Literal["torch-fp32", "torch-bf16", "torch-int8", "torch-nf4"]
+Shape = Annotated[str, Field(pattern=r"^[1-9][0-9]*x[1-9][0-9]*$")]
 
 
 class PruneConfig(Section):
@@ -85,3 +87,25 @@ class CompressConfig(Section):
     batch_tokens: int = Field(4096, ge=128)
     quantize: QuantizeConfig = QuantizeConfig()
     tolerance: ToleranceConfig = ToleranceConfig()
+
+
+class BenchmarkEnginesConfig(Section):
+    """`planogram benchmark engines`: a bundle on every engine, side by side in one run."""
+
+    name: str = Field("engines", description="of the result below PLANOGRAM_HOME/benchmarks")
+    bundle: str = Field(..., description="registry reference or folder of a compressed bundle that is whole")
+    smaller: Names = Field((), description="pruned ones of it, as further variants")
+    shop: str = Field(..., description="folder of a prepared shop, whose pairs are scored")
+    split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
+    torch: Annotated[tuple[TorchName, ...], Field(strict=False)] = Field(
+        ("torch-fp32",), min_length=1, description="engines that need no export"
+    )
+    shapes: Annotated[tuple[Shape, ...], Field(strict=False)] = Field(
+        ("32x64", "100x128", "1x32"), min_length=1, description="pairs x tokens of one inference"
+    )
+    pairs: int = Field(400, ge=2, description="held-out pairs, in whole lists, for quality and for mixed lengths")
+    threads: int | None = Field(None, ge=1, description="absent: all cores")
+    rounds: int = Field(5, ge=1, description="in which variants take turns; one more warms up")
+    repeats: int = Field(3, ge=1, description="inferences of a shape in a round")
+    latency_ms: float | None = Field(None, gt=0, description="recommend the best within it, at the first shape")
+    ndcg_floor: float | None = Field(None, description="recommend the fastest above it")
