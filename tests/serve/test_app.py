@@ -53,6 +53,12 @@ def test_a_damaged_bundle_is_refused_before_any_replica_starts(bundle):
         build(AppArgs(ranker=str(bundle), routes=("rerank",)))
 
 
+def test_an_engine_whose_export_is_missing_is_refused_before_any_replica_starts(bundle):
+    args = AppArgs(ranker=str(bundle), routes=("rerank",), engine={"engine": "openvino-int8"})
+    with pytest.raises(NotFoundError, match="no export openvino-int8"):
+        build(args)
+
+
 @pytest.mark.parametrize(
     ("routes", "names"), [(("rerank",), {"Gateway", "Ranker"}), (("search",), {"Gateway", "Ranker", "Retriever"})]
 )

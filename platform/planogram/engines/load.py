@@ -1,7 +1,10 @@
 """An engine by its name."""
 
+from pathlib import Path
+
 from planogram.config import EngineName
 from planogram.engines.base import Engine
+from planogram.registry.bundle import BundleManifest
 
 
 def load_engine(uri: str, name: EngineName = "torch-fp32", threads: int | None = None) -> Engine:
@@ -29,3 +32,16 @@ def load_engine(uri: str, name: EngineName = "torch-fp32", threads: int | None =
     if threads is not None:
         torch.set_num_threads(threads)
     return TorchEngine(uri, precision=precision)  # type: ignore[arg-type]
+
+
+def check_engine(folder: Path, manifest: BundleManifest, name: EngineName) -> None:
+    """Whether a bundle has what an engine runs, without loading it.
+
+    Raises:
+        NotFoundError: it has no such export.
+    """
+    library, _, precision = name.partition("-")
+    if library == "openvino":
+        from planogram.engines.openvino import export_path
+
+        export_path(folder, manifest, precision)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from planogram.data.match import encode
 from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import Floats, Pair, activate
 from planogram.errors import ConfigError, IntegrityError, NotFoundError
-from planogram.registry.bundle import ENGINES, open_bundle
+from planogram.registry.bundle import ENGINES, BundleManifest, open_bundle
 
 if TYPE_CHECKING:
     import openvino
@@ -39,13 +39,7 @@ class OpenVinoEngine:
 
     def __init__(self, uri: str, precision: Precision = "int8", threads: int | None = None) -> None:
         folder, self.manifest = open_bundle(uri)
-        path = folder / ENGINES / EXPORTS[precision] / MODEL
-        if not path.is_file():
-            raise NotFoundError(
-                f"{uri} has no export {EXPORTS[precision]}",
-                allowed=", ".join(["torch-fp32", *self.manifest.engines]),
-                remedy="make it: planogram compress --set bundle=… --set shop=…",
-            )
+        path = export_path(folder, self.manifest, precision)
         self._request = _compile(path, precision, threads).create_infer_request()
         self.tokenizer = PairTokenizer.from_folder(folder, self.manifest.max_tokens)
 
@@ -67,6 +61,22 @@ class OpenVinoEngine:
     def finish(self, logits: Floats) -> Floats:
         """Scores (pairs, heads) float32."""
         return activate(self.manifest, logits)
+
+
+def export_path(folder: Path, manifest: BundleManifest, precision: Precision) -> Path:
+    """Where a bundle's graph lies.
+
+    Raises:
+        NotFoundError: the bundle has no such export.
+    """
+    path = folder / ENGINES / EXPORTS[precision] / MODEL
+    if not path.is_file():
+        raise NotFoundError(
+            f"{manifest.name} has no export {EXPORTS[precision]}",
+            allowed=", ".join(["torch-fp32", *manifest.engines]),
+            remedy="make it: planogram compress --set bundle=… --set shop=…",
+        )
+    return path
 
 
 def _compile(path: Path, precision: Precision, threads: int | None) -> "openvino.CompiledModel":

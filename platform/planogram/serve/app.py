@@ -5,7 +5,9 @@ Serve config files name it as `import_path: planogram.serve.app:build`.
 
 from typing import TYPE_CHECKING, Any
 
+from planogram.config import EngineName
 from planogram.data.match import MATCH
+from planogram.engines.load import check_engine
 from planogram.errors import ConfigError
 from planogram.registry.bundle import open_bundle
 from planogram.registry.store import Registry
@@ -55,12 +57,12 @@ def build(args: AppArgs) -> "Application":
 
     Raises:
         ConfigError: an argument is wrong.
-        NotFoundError: there is no such model.
+        NotFoundError: there is no such model, or it has no export for the engine.
         IntegrityError: the bundle does not verify.
     """
     from ray import serve
 
-    model = resolve(args.ranker)
+    model = resolve(args.ranker, args.engine.engine)
     ranker = serve.deployment(Ranker, name="Ranker", **COMMON, **RANKER).bind(args.engine, model)
     retriever = None
     if "search" in args.routes:
@@ -70,19 +72,21 @@ def build(args: AppArgs) -> "Application":
     return gateway.bind(args, model, ranker, retriever)
 
 
-def resolve(reference: str) -> ModelInfo:
+def resolve(reference: str, engine: EngineName = "torch-fp32") -> ModelInfo:
     """Find and verify a bundle. An alias is resolved here, once, so that all replicas load the same version.
 
     Args:
         reference: name, name@alias, name:version, or the folder of a bundle.
+        engine: that will run it.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is none, or it has no export for the engine.
         IntegrityError: it does not verify; the message names the file.
         ConfigError: it does not score a query and a product by their texts.
     """
     version = Registry().resolve(reference)
-    _, manifest = open_bundle(version.path)
+    folder, manifest = open_bundle(version.path)
+    check_engine(folder, manifest, engine)
     needed = [name for name in manifest.features.names if name not in MATCH]
     if manifest.kind != "cross-encoder" or needed:
         what = f"takes {', '.join(needed)}" if needed else f"is a {manifest.kind}"
