@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from planogram import storage
-from planogram.config import EvaluateConfig
+from planogram.compress import run as compress
+from planogram.config import CompressConfig, EvaluateConfig
 from planogram.data.examples import texts_of
 from planogram.data.examples.base import examples
 from planogram.engines.embedding import EmbeddingEngine
@@ -53,6 +54,25 @@ def test_evaluation_searches_among_all_products(trained, tiny_shop, in_home):
     assert 0 <= result["metrics"]["ndcg@10"] <= 1
     valid = offline.run(EvaluateConfig(**asked, part="valid"))
     assert valid["metrics"] == pytest.approx(trained["metrics"], abs=1e-6)
+
+
+def test_its_exports_give_the_same_vectors_and_say_how_far_they_are_off(trained, tiny_shop, in_home, tmp_path):
+    asked = CompressConfig(
+        bundle=trained["bundle"], shop=tiny_shop, out=str(tmp_path / "b"), engines=("openvino-fp32", "openvino-int8")
+    )
+    made = compress.run(asked)
+    texts = ["red shoes", "a very long text about a green chair for every day of the year", "lamp"]
+    wanted, exact, small = (
+        EmbeddingEngine(made["bundle"], name).embed(texts) for name in ("torch-fp32", "openvino-fp32", "openvino-int8")
+    )
+    np.testing.assert_allclose(exact, wanted, atol=1e-5)
+    assert ((small * wanted).sum(1) > 0.95).all()
+    assert made["engines"]["openvino-fp32"]["faults"] == []
+    config = EvaluateConfig(bundle=made["bundle"], shop=tiny_shop, workers=0)
+    by_torch, by_openvino = (
+        offline.run(config.model_copy(update={"engine": name})) for name in ("torch-fp32", "openvino-fp32")
+    )
+    assert by_openvino == by_torch
 
 
 def test_a_batch_in_chunks_trains_the_same_model(finetune, trained):

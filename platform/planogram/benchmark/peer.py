@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from planogram.benchmark.machine import has_vnni
-from planogram.compress.export import INPUTS, LogitsOf, example_inputs
+from planogram.compress.export import INPUTS, Float32, example_inputs
 from planogram.data.collate import collate
 from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Floats, Pair
@@ -74,7 +74,7 @@ def _export(engine: TorchEngine, names: Sequence[str], columns: int, path: Path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            LogitsOf(engine.model).eval(),
+            Float32(engine.model).eval(),
             example_inputs(columns),
             path,
             input_names=list(names),

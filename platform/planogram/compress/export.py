@@ -1,4 +1,4 @@
-"""A cross-encoder as an OpenVINO graph: backbone, pooling, tower and heads, for pairs of any number and length."""
+"""A model as an OpenVINO graph: backbone, pooling, tower and heads, for texts of any number and length."""
 
 import warnings
 from typing import TYPE_CHECKING
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from planogram.data.collate import Batch
-from planogram.models.heads import CrossEncoder
 
 if TYPE_CHECKING:
     import openvino
@@ -17,20 +16,20 @@ if TYPE_CHECKING:
 INPUTS = Batch._fields
 
 
-class LogitsOf(nn.Module):
+class Float32(nn.Module):
     """A float32 output, whatever the weights are."""
 
-    def __init__(self, model: CrossEncoder) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """(pairs, heads), of the arrays of a `Batch`."""
-        logits: Tensor = self.model(*inputs)
-        return logits.float()
+        """Of the arrays of a `Batch`."""
+        outputs: Tensor = self.model(*inputs)
+        return outputs.float()
 
 
-def to_openvino(model: CrossEncoder, columns: int) -> "openvino.Model":
+def to_openvino(model: nn.Module, columns: int) -> "openvino.Model":
     """Convert a model in evaluation mode; adapters must be merged.
 
     Args:
@@ -38,7 +37,7 @@ def to_openvino(model: CrossEncoder, columns: int) -> "openvino.Model":
         columns: of the features beside the text; 0: none.
 
     Returns:
-        A graph from the arrays of a `Batch` to logits (pairs, heads) float32.
+        A graph from the arrays of a `Batch` to what the model gives, float32.
     """
     import openvino
 
@@ -46,7 +45,7 @@ def to_openvino(model: CrossEncoder, columns: int) -> "openvino.Model":
     with warnings.catch_warnings():
         # Branches on shapes are traced as they are for padded pairs, which is what engines send.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        graph = openvino.convert_model(LogitsOf(model).eval(), example_input=example)
+        graph = openvino.convert_model(Float32(model).eval(), example_input=example)
     for name, port in zip(INPUTS, graph.inputs, strict=False):
         port.get_tensor().set_names({name})
         port.get_node().set_friendly_name(name)

@@ -22,10 +22,12 @@ from planogram.registry.store import ModelVersion
 from planogram.section import parse
 
 
-def examples_of(manifest: BundleManifest, config: CompressConfig, part: Literal["train", "test"]) -> Examples:
-    """Of the first head, as it was trained."""
+def examples_of(
+    task: str, manifest: BundleManifest, config: CompressConfig, part: Literal["train", "test"]
+) -> Examples:
+    """Of a task, as the model was trained on them."""
     asked = EvaluateConfig(bundle=config.bundle, shop=config.shop, split=config.split, part=part)
-    return load(manifest.heads[0].name, source_of(manifest, asked))
+    return load(task, source_of(manifest, asked))
 
 
 def smaller(config: CompressConfig, version: ModelVersion) -> str:
@@ -61,7 +63,7 @@ def _write_pruned(config: CompressConfig, settings: PruneConfig, path: str, targ
     """A bundle whose model has lost what it needs least, and has not learned since."""
     engine = TorchEngine(path, device="cpu", merged=True)
     manifest = engine.manifest
-    training = examples_of(manifest, config, "train")
+    training = examples_of(manifest.heads[0].name, manifest, config, "train")
     few = training.take(sample(len(training), settings.pairs))
     head = manifest.heads[0]
     targets = ((few.grades - head.low) / (head.high - head.low)).astype(np.float32)

@@ -3,24 +3,25 @@
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from planogram import storage
 from planogram.compress.export import to_openvino
+from planogram.compress.kinds import Kind, kind_of
 from planogram.compress.parity import faults, measure
 from planogram.compress.quantize import sample, single_batches, to_int8
 from planogram.compress.recover import digest_of, examples_of, smaller
-from planogram.config import CompressConfig, EngineName, ToleranceConfig
+from planogram.config import CompressConfig, ToleranceConfig
 from planogram.data.examples import Examples
-from planogram.engines.base import Floats, score
-from planogram.engines.load import load_engine
 from planogram.engines.openvino import MODEL
-from planogram.engines.torch import TorchEngine
 from planogram.errors import StorageError
 from planogram.registry.bundle import ENGINES, MANIFEST, BundleManifest, Parity, open_bundle, write_bundle
 from planogram.registry.store import ModelVersion, Registry
+
+if TYPE_CHECKING:
+    import openvino
 
 LOSSY = ("openvino-int8",)
 # A graph in float32 differs from torch in the order of its sums alone.
@@ -36,7 +37,7 @@ def run(config: CompressConfig) -> dict[str, Any]:
 
     Raises:
         NotFoundError: there is no such bundle or shop.
-        ConfigError: the bundle is no cross-encoder.
+        ConfigError: the bundle is no cross-encoder or bi-encoder, or cannot be pruned.
         StorageError: something is at `out` already.
     """
     version = Registry().resolve(config.bundle)
@@ -46,13 +47,14 @@ def run(config: CompressConfig) -> dict[str, Any]:
         raise StorageError(f"{out} is already there", remedy="set another `out`, or remove it first")
     path = smaller(config, version) if config.prune else version.path
     folder, manifest = open_bundle(path)
-    held_out = whole_lists(examples_of(manifest, config, "test"), config.pairs)
+    kind = kind_of(path)
+    held_out = whole_lists(examples_of(kind.task, manifest, config, "test"), config.pairs)
     with tempfile.TemporaryDirectory(prefix="planogram-") as aside:
         draft = str(Path(aside, "bundle"))
         with write_bundle(draft, manifest) as target:
             _copy(folder, target)
-            _export(config, path, manifest, target)
-        parities = _compare(config, path, draft, held_out)
+            _export(config, kind, manifest, target)
+        parities = _compare(config, kind, (path, draft), held_out)
         lineage = manifest.lineage | {"compressed": {"from": version.digest, "config": config.model_dump(mode="json")}}
         made = manifest.model_copy(update={"engines": parities, "lineage": lineage})
         with write_bundle(out, made) as target:
@@ -77,40 +79,44 @@ def whole_lists(examples: Examples, count: int) -> Examples:
     return examples.take(np.flatnonzero(np.isin(examples.groups, kept)))
 
 
-def _export(config: CompressConfig, path: str, manifest: BundleManifest, target: Path) -> None:
+def _export(config: CompressConfig, kind: Kind, manifest: BundleManifest, target: Path) -> None:
     """Write the graphs below `engines/`."""
     import openvino
 
-    engine = TorchEngine(path, device="cpu", merged=True)
-    graph = to_openvino(engine.model, manifest.features.width)
+    graph = to_openvino(kind.model, kind.columns)
     for name in config.engines:
-        if name == "openvino-int8":
-            training = examples_of(manifest, config, "train")
-            few = training.take(sample(len(training), config.quantize.calibration_pairs))
-            batches = single_batches(engine.tokenize(few.pairs, few.features), manifest.pad_id)
-            made = to_int8(graph, batches, config.quantize)
-        else:
-            made = graph
+        made = _quantized(graph, config, kind, manifest) if name == "openvino-int8" else graph
         place = target / ENGINES / name
         place.mkdir(parents=True)
         openvino.save_model(made, place / MODEL, compress_to_fp16=False)
 
 
-def _compare(config: CompressConfig, path: str, draft: str, examples: Examples) -> dict[str, Parity]:
-    """The parity of every export of the draft, which is loaded and run as any bundle is."""
+def _quantized(
+    graph: "openvino.Model", config: CompressConfig, kind: Kind, manifest: BundleManifest
+) -> "openvino.Model":
+    training = examples_of(kind.task, manifest, config, "train")
+    few = training.take(sample(len(training), config.quantize.calibration_pairs))
+    return to_int8(graph, single_batches(kind.tokenize(few), manifest.pad_id), config.quantize)
+
+
+def _compare(config: CompressConfig, kind: Kind, paths: tuple[str, str], examples: Examples) -> dict[str, Parity]:
+    """The parity of every export of the draft, which is loaded and run as any bundle is.
+
+    Args:
+        config: engines and tolerances.
+        kind: of the model.
+        paths: the bundle as it was trained, and the draft.
+        examples: held out.
+    """
+    trained, draft = paths
     _, manifest = open_bundle(draft)
-    reference = _first_scores(path, "torch-fp32", config, examples)
+    reference = kind.scores(trained, "torch-fp32", examples, config.batch_tokens)
     found: dict[str, Parity] = {}
     for name in config.engines:
-        parity = measure(reference, _first_scores(draft, name, config, examples), examples)
+        parity = measure(reference, kind.scores(draft, name, examples, config.batch_tokens), examples)
         beyond = faults(parity, config.tolerance if name in LOSSY else EXACT)
         found[name] = parity.model_copy(update={"faults": beyond, "subject": manifest.subject(name)})
     return found
-
-
-def _first_scores(path: str, name: EngineName, config: CompressConfig, examples: Examples) -> Floats:
-    engine = load_engine(path, name)
-    return score(engine, examples.pairs, config.batch_tokens, examples.features).values[:, 0]
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,13 +1,13 @@
 """The OpenVINO engine: an export of the bundle for CPUs, with pooling and heads in the graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import pandas as pd
 
-from planogram.data.collate import collate
+from planogram.data.collate import Batch, collate
 from planogram.data.match import encode
 from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import Floats, Pair, activate
@@ -39,8 +39,7 @@ class OpenVinoEngine:
 
     def __init__(self, uri: str, precision: Precision = "int8", threads: int | None = None) -> None:
         folder, self.manifest = open_bundle(uri)
-        path = export_path(folder, self.manifest, precision)
-        self._request = _compile(path, precision, threads).create_infer_request()
+        self._infer = open_graph(folder, self.manifest, f"openvino-{precision}", threads)
         self.tokenizer = PairTokenizer.from_folder(folder, self.manifest.max_tokens)
 
     def tokenize(self, pairs: Sequence[Pair], features: pd.DataFrame | None = None) -> Tokens:
@@ -54,13 +53,38 @@ class OpenVinoEngine:
 
     def infer(self, tokens: Tokens) -> Floats:
         """Logits (pairs, heads) float32."""
-        batch = [array for array in collate(tokens, self.manifest.pad_id) if array is not None]
-        # The output's memory belongs to the request, which the next call overwrites.
-        return np.array(self._request.infer(batch, share_inputs=True)[0])
+        return self._infer(collate(tokens, self.manifest.pad_id))
 
     def finish(self, logits: Floats) -> Floats:
         """Scores (pairs, heads) float32."""
         return activate(self.manifest, logits)
+
+
+def open_graph(
+    folder: Path, manifest: BundleManifest, name: str, threads: int | None = None
+) -> Callable[[Batch], Floats]:
+    """A bundle's export as a function of a padded batch, for one thread at a time.
+
+    Args:
+        folder: of the bundle.
+        manifest: of the bundle.
+        name: `openvino-` and a precision.
+        threads: of one inference; absent: all cores.
+
+    Raises:
+        NotFoundError: the bundle has no such export.
+        IntegrityError: the export cannot be read.
+        ConfigError: the CPU does not compute in this precision.
+    """
+    precision = cast(Precision, name.removeprefix("openvino-"))
+    request = _compile(export_path(folder, manifest, precision), precision, threads).create_infer_request()
+
+    def run(batch: Batch) -> Floats:
+        arrays = [array for array in batch if array is not None]
+        # The output's memory belongs to the request, which the next call overwrites.
+        return np.array(request.infer(arrays, share_inputs=True)[0])
+
+    return run
 
 
 def export_path(folder: Path, manifest: BundleManifest, precision: Precision) -> Path:

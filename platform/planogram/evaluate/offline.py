@@ -51,7 +51,7 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
         return common | sequences.evaluate(version.path, source, config)
     if manifest.kind == "bi-encoder":
         task = config.task or manifest.lineage["config"]["task"]
-        return common | retrieval.evaluate(version.path, task, source, config.k, config.batch_tokens)
+        return common | retrieval.evaluate(version.path, task, source, config)
     return common | _evaluate_heads(version, manifest, source, config)
 
 
