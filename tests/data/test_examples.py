@@ -207,6 +207,35 @@ def test_numbers_of_a_history_may_enter_beside_the_text(shop):
     assert features["history_length"].tolist() == [2, 0]
 
 
+def test_what_others_liked_is_counted_without_the_row_itself(tmp_path):
+    """Twenty viewers of each film: the first is liked by all but one, the second by that one alone."""
+    rows = [
+        {
+            "history_id": f"{film}{viewer}",
+            "product_id": film,
+            "history": [],
+            "history_labels": [],
+            "label": float((film == "a") != (viewer == 7)),
+            "split": "test" if viewer >= 18 else "train",
+        }
+        for film in "ab"
+        for viewer in range(20)
+    ]
+    films = write_shop(str(tmp_path / "shop"), {"products": PRODUCTS, "histories": rows})
+    tower = TowerConfig(features=("product_liked_share",))
+    given = SplitConfig(by="given")
+    tested = load("preference", source(films, tower=tower, part="test", split=given))
+    # Five further rows at the mean: 17 of 18 liked the first film, 1 of 18 the second, half of all rows.
+    assert tested.features["product_liked_share"].tolist() == pytest.approx(
+        [(17 + 2.5) / 23] * 2 + [(1 + 2.5) / 23] * 2
+    )
+    trained = load("preference", source(films, tower=tower, part="train", split=given))
+    shares = trained.features["product_liked_share"]
+    assert (shares[:18] > 0.6).all() and (shares[18:] < 0.4).all()
+    # The one that differs is not counted among its own neighbours.
+    assert shares[7] > shares[:18].mean() and shares[25] < shares[18:].mean()
+
+
 def test_features_of_a_session_are_words_or_numbers(tmp_path):
     visits = write_shop(str(tmp_path / "shop"), {"sessions": SESSIONS})
     words = load("purchase", source(visits))
