@@ -74,6 +74,16 @@ def test_bfloat16_is_close_and_its_scores_are_float32(engine, tiny_bundle):
     np.testing.assert_allclose(scores, score(engine, PAIRS, 4096).values, atol=0.05)
 
 
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_weights_of_few_bits_rank_alike(engine, tiny_bundle, precision):
+    small = TorchEngine(str(tiny_bundle), device="cpu", precision=precision)
+    packed = {type(parameter).__name__ for parameter in small.model.backbone.parameters()}
+    assert packed & {"Int8Params", "Params4bit"}
+    scores = score(small, PAIRS, 4096).values
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, score(engine, PAIRS, 4096).values, atol=0.05)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("where", ["first", "last"])
 def test_weights_that_are_not_finite_are_refused(bundle, value, where):

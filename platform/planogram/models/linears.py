@@ -67,9 +67,9 @@ def quantize(backbone: "PreTrainedModel", base: Quantization) -> None:
         import bitsandbytes
     except ImportError as error:
         raise ConfigError(
-            f"adapter.base={base} needs bitsandbytes",
+            f"{base} weights need bitsandbytes",
             allowed="fp32 without it",
-            remedy="pip install -c constraints.txt 'planogram[gpu]', or set adapter.base=fp32",
+            remedy="pip install -c constraints.txt 'planogram[gpu]', or choose fp32",
         ) from error
     make: Callable[..., Any] = _nf4 if base == "nf4" else _int8
     # It warns in every forward pass that int8 products pass through float16.
@@ -78,8 +78,8 @@ def quantize(backbone: "PreTrainedModel", base: Quantization) -> None:
     layers = [item for item in linear_layers(backbone) if base == "int8" or features(item[1])[0] % BLOCK == 0]
     if not layers:
         raise ConfigError(
-            "adapter.base=nf4 needs layers whose width is a multiple of 64",
-            remedy="set adapter.base to int8 or fp32, or choose another backbone",
+            "nf4 weights need layers whose width is a multiple of 64",
+            remedy="choose int8 or fp32, or another backbone",
         )
     for name, layer in layers:
         parent, _, child = name.rpartition(".")
