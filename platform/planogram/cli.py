@@ -169,20 +169,30 @@ def evaluate(config_path: Config = None, settings: Overrides = None, as_json: As
 
 
 @app.command()
-def compress(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
-    """Export a bundle to faster engines, and compare each with the trained model on held-out pairs.
+def compress(
+    config_path: Config = None,
+    settings: Overrides = None,
+    report: Annotated[bool, typer.Option(help="Measure the new bundle beside the old one at the end.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Export a bundle to faster engines, prune it if asked, and compare all with the trained model on held-out pairs.
 
     Example: planogram compress --set bundle=shop-ranker@champion --set shop=shop
     """
+    from planogram.benchmark import engines
     from planogram.compress.run import run
 
-    result = run(section.load(config.CompressConfig, config_path, settings or ()))
+    asked = section.load(config.CompressConfig, config_path, settings or ())
+    result = run(asked)
+    measured = engines.run(engines.beside(asked, result["bundle"])) if report else None
     if as_json:
-        _print_json(result)
-    else:
-        engines = result.pop("engines")
-        _show_rows([{"engine": name, **parity} for name, parity in engines.items()], as_json)
-        _show(result, as_json)
+        _print_json(result | {"report": measured})
+        return
+    parities = result.pop("engines")
+    _show_rows([{"engine": name, **parity} for name, parity in parities.items()], as_json)
+    _show(result, as_json)
+    if measured:
+        _show_engines(measured)
 
 
 @benchmark_app.command("training")
@@ -216,18 +226,13 @@ def benchmark_engines(
     Example: planogram benchmark engines --bundle shop-ranker@champion --set shop=shop --json
     """
     from planogram.benchmark.engines import run
-    from planogram.benchmark.pareto import render
 
     overrides = [*([f"bundle={bundle}"] if bundle else []), *(settings or ())]
     result = run(section.load(config.BenchmarkEnginesConfig, config_path, overrides))
     if as_json:
         _print_json(result)
-        return
-    Console().print(render(result))
-    for name, reason in result["left_out"].items():
-        Console().print(f"[dim]left out[/dim] {_escaped(name)}: {_escaped(reason)}")
-    typer.echo(result["advice"])
-    typer.echo("\n".join((result["file"], result["plot"], result["page"])))
+    else:
+        _show_engines(result)
 
 
 @models_app.command("list")
@@ -339,6 +344,16 @@ def demo(
     from planogram.pipeline import run
 
     run(section.load(config.DemoConfig, config_path, settings or ()), data, exit_after)
+
+
+def _show_engines(result: dict[str, Any]) -> None:
+    """The table of a benchmark of engines, what it left out, and its advice."""
+    from planogram.benchmark.pareto import render
+
+    Console().print(render(result))
+    for name, reason in result["left_out"].items():
+        Console().print(f"[dim]left out[/dim] {_escaped(name)}: {_escaped(reason)}")
+    typer.echo("\n".join((result["advice"], result["file"], result["plot"], result["page"])))
 
 
 def _row(version: Any) -> dict[str, Any]:

@@ -55,6 +55,18 @@ def test_the_result_is_kept_with_a_picture_and_a_page(measured):
     assert all(storage.exists(measured[name]) for name in ("plot", "page"))
 
 
+def test_a_pruned_bundle_is_measured_beside_the_whole_one():
+    asked = CompressConfig(bundle="whole@champion", shop="s", prune={"flops": 0.5})
+    config = engines.beside(asked, "/home/compressed/whole-1234")
+    assert (config.name, config.bundle, config.smaller) == (
+        "whole-1234",
+        "whole@champion",
+        ("/home/compressed/whole-1234",),
+    )
+    alone = engines.beside(asked.model_copy(update={"prune": None}), "/home/compressed/whole-5678/")
+    assert (alone.name, alone.bundle, alone.smaller) == ("whole-5678", "/home/compressed/whole-5678/", ())
+
+
 def test_shapes_are_exact():
     tokens = Tokens([[1, 5, 2], [1, 6, 7, 8, 2]], [[0, 0, 0], [0, 0, 1, 1, 1]], [False, False])
     made = shaped(tokens, 3, 4)

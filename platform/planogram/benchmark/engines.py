@@ -6,7 +6,6 @@ of them. Times are medians over the rounds.
 
 import os
 from contextlib import ExitStack
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -19,7 +18,7 @@ from planogram.benchmark.pareto import advise, page, pareto_plot
 from planogram.benchmark.variants import PEER, Running, Variant, VariantError
 from planogram.compress.parity import measure
 from planogram.compress.run import whole_lists
-from planogram.config import BenchmarkEnginesConfig, EvaluateConfig
+from planogram.config import BenchmarkEnginesConfig, CompressConfig, EvaluateConfig
 from planogram.data.examples import Examples, load
 from planogram.engines.openvino import EXPORTS
 from planogram.evaluate.metrics import per_query
@@ -73,6 +72,13 @@ def run(config: BenchmarkEnginesConfig) -> dict[str, Any]:
     storage.write_bytes(f"{place}.png", plot)
     storage.write_bytes(f"{place}.html", page(result, plot))
     return result | {"file": f"{place}.json", "plot": f"{place}.png", "page": f"{place}.html"}
+
+
+def beside(config: CompressConfig, made: str) -> BenchmarkEnginesConfig:
+    """What measures a bundle that `compress` made: a pruned one beside the whole one, another by itself."""
+    bundles = {"bundle": config.bundle, "smaller": (made,)} if config.prune else {"bundle": made}
+    name = made.rstrip("/").rsplit("/", 1)[-1]
+    return BenchmarkEnginesConfig(name=name, shop=config.shop, split=config.split, **bundles)
 
 
 def _examples(config: BenchmarkEnginesConfig, path: str) -> Examples:
@@ -141,7 +147,7 @@ def _size_mb(variant: Variant) -> float | None:
     """Of the files that it loads; the peer makes its own."""
     if variant.engine == PEER:
         return None
-    folder = Path(variant.path)
+    folder, _ = open_bundle(variant.path)
     export = EXPORTS_BY_NAME.get(variant.engine)
     files = (folder / ENGINES / export).iterdir() if export else [folder / WEIGHTS]
     return sum(path.stat().st_size for path in files) / 2**20
