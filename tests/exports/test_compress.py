@@ -109,6 +109,15 @@ def test_what_is_beyond_its_tolerance_is_refused(compressed, tmp_path):
         Registry().publish(remade(compressed["bundle"], tmp_path / "bad", engines=worse), "tiny", "bad")
 
 
+def test_a_bundle_with_exports_is_exported_anew(compressed, tiny_shop, tmp_path):
+    again = CompressConfig(
+        bundle=compressed["bundle"], shop=tiny_shop, out=str(tmp_path / "b"), split=SPLIT, engines=("openvino-fp32",)
+    )
+    _, manifest = open_bundle(compress.run(again)["bundle"])
+    assert list(manifest.engines) == ["openvino-fp32"]
+    assert not any("int8" in name for name in manifest.files)
+
+
 def test_where_a_bundle_comes_from_stands_in_it(compressed, tiny_bundle):
     manifest = json.loads(Path(compressed["bundle"], MANIFEST).read_text())
     assert manifest["lineage"]["compressed"]["from"] == Registry().resolve(str(tiny_bundle)).digest

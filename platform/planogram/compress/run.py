@@ -51,14 +51,14 @@ def run(config: CompressConfig) -> dict[str, Any]:
     held_out = whole_lists(examples_of(kind.task, manifest, config, "test"), config.pairs)
     with tempfile.TemporaryDirectory(prefix="planogram-") as aside:
         draft = str(Path(aside, "bundle"))
-        with write_bundle(draft, manifest) as target:
-            _copy(folder, target)
+        with write_bundle(draft, manifest.model_copy(update={"engines": {}})) as target:
+            _copy(folder, target, MANIFEST, ENGINES)
             _export(config, kind, manifest, target)
         parities = _compare(config, kind, (path, draft), held_out)
         lineage = manifest.lineage | {"compressed": {"from": version.digest, "config": config.model_dump(mode="json")}}
         made = manifest.model_copy(update={"engines": parities, "lineage": lineage})
         with write_bundle(out, made) as target:
-            _copy(Path(draft), target)
+            _copy(Path(draft), target, MANIFEST)
     found = {name: parity.model_dump(mode="json", exclude={"subject"}) for name, parity in parities.items()}
     return {
         "bundle": out,
@@ -119,5 +119,5 @@ def _compare(config: CompressConfig, kind: Kind, paths: tuple[str, str], example
     return found
 
 
-def _copy(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+def _copy(source: Path, target: Path, *left_out: str) -> None:
+    shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*left_out))
