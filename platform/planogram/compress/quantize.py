@@ -1,6 +1,7 @@
 """Post-training quantization of an OpenVINO graph to int8, calibrated on the shop's own text."""
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,10 @@ from planogram.data.collate import Batch, collate
 from planogram.data.tokenizer import Tokens
 
 if TYPE_CHECKING:
+    import nncf
     import openvino
+
+LAYER = re.compile(r"\.encoder\.layer\.(\d+)[./]")
 
 
 def sample(total: int, count: int, seed: int = 0) -> npt.NDArray[np.intp]:
@@ -25,13 +29,22 @@ def single_batches(tokens: Tokens, pad_id: int) -> list[Batch]:
     return [collate(tokens.take([position]), pad_id) for position in range(len(tokens))]
 
 
-def to_int8(graph: "openvino.Model", batches: Sequence[Batch], config: QuantizeConfig) -> "openvino.Model":
-    """Quantize weights and activations of all matrix products.
+def to_int8(
+    graph: "openvino.Model",
+    batches: Sequence[Batch],
+    config: QuantizeConfig,
+    *,
+    float_layers: Sequence[int] = (),
+    float_rest: bool = False,
+) -> "openvino.Model":
+    """Quantize weights and activations of the matrix products.
 
     Args:
         graph: float32; it is left as it is.
         batches: what the ranges of activations are taken from.
         config: how.
+        float_layers: encoder layers that stay as they are.
+        float_rest: whether all that is in no encoder layer stays as well.
 
     Source: Xiao et al. 2023 (SmoothQuant: outliers of activations move into the weights); NNCF.
     """
@@ -50,9 +63,20 @@ def to_int8(graph: "openvino.Model", batches: Sequence[Batch], config: QuantizeC
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(rows),
         fast_bias_correction=True,
+        ignored_scope=_ignored(graph, float_layers, float_rest=float_rest),
         advanced_parameters=AdvancedQuantizationParameters(
             # Without VNNI, the 16-bit sums of two products overflow unless weights keep one bit free.
             overflow_fix=OverflowFix.DISABLE if config.full_range else OverflowFix.ENABLE,
             smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=config.smooth_quant),
         ),
     )
+
+
+def _ignored(graph: "openvino.Model", layers: Sequence[int], *, float_rest: bool) -> "nncf.IgnoredScope | None":
+    """By the names that nodes have from their modules."""
+    import nncf
+
+    names = [node.get_friendly_name() for node in graph.get_ordered_ops()]
+    inside = {name: int(found[1]) for name in names if (found := LAYER.search(name))}
+    chosen = [name for name in names if (inside[name] in layers if name in inside else float_rest)]
+    return nncf.IgnoredScope(names=chosen, validate=False) if layers or float_rest else None

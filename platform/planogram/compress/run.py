@@ -13,6 +13,7 @@ from planogram.compress.kinds import Kind, kind_of
 from planogram.compress.parity import faults, measure
 from planogram.compress.quantize import sample, single_batches, to_int8
 from planogram.compress.recover import digest_of, examples_of, smaller
+from planogram.compress.sensitivity import layer_errors, most_sensitive
 from planogram.config import CompressConfig, ToleranceConfig
 from planogram.data.examples import Examples
 from planogram.engines.openvino import MODEL
@@ -33,7 +34,8 @@ def run(config: CompressConfig) -> dict[str, Any]:
 
     Returns:
         `bundle` (folder), `reference` (what was compressed), `engines` (name -> parity, with `faults` where the export
-        may not be published) and `pairs`, how many were compared.
+        may not be published), `pairs` (how many were compared) and `layer_errors` (encoder layer -> mean squared change
+        of the outputs by its quantization, where `quantize.float_layers` asked for it).
 
     Raises:
         NotFoundError: there is no such bundle or shop.
@@ -53,9 +55,10 @@ def run(config: CompressConfig) -> dict[str, Any]:
         draft = str(Path(aside, "bundle"))
         with write_bundle(draft, manifest.model_copy(update={"engines": {}})) as target:
             _copy(folder, target, MANIFEST, ENGINES)
-            _export(config, kind, manifest, target)
+            errors = _export(config, kind, manifest, target)
         parities = _compare(config, kind, (path, draft), held_out)
-        lineage = manifest.lineage | {"compressed": {"from": version.digest, "config": config.model_dump(mode="json")}}
+        compressed = {"from": version.digest, "config": config.model_dump(mode="json"), "layer_errors": errors}
+        lineage = manifest.lineage | {"compressed": compressed}
         made = manifest.model_copy(update={"engines": parities, "lineage": lineage})
         with write_bundle(out, made) as target:
             _copy(Path(draft), target, MANIFEST)
@@ -65,6 +68,7 @@ def run(config: CompressConfig) -> dict[str, Any]:
         "reference": version.reference if version.version else version.path,
         "engines": found,
         "pairs": len(held_out),
+        "layer_errors": errors,
     }
 
 
@@ -79,24 +83,36 @@ def whole_lists(examples: Examples, count: int) -> Examples:
     return examples.take(np.flatnonzero(np.isin(examples.groups, kept)))
 
 
-def _export(config: CompressConfig, kind: Kind, manifest: BundleManifest, target: Path) -> None:
-    """Write the graphs below `engines/`."""
+def _export(config: CompressConfig, kind: Kind, manifest: BundleManifest, target: Path) -> dict[str, float]:
+    """Write the graphs below `engines/`; returns what each layer loses by int8, where that was asked for."""
     import openvino
 
     graph = to_openvino(kind.model, kind.columns)
+    errors: dict[str, float] = {}
     for name in config.engines:
-        made = _quantized(graph, config, kind, manifest) if name == "openvino-int8" else graph
+        made = graph
+        if name == "openvino-int8":
+            made, errors = _quantized(graph, config, kind, manifest)
         place = target / ENGINES / name
         place.mkdir(parents=True)
         openvino.save_model(made, place / MODEL, compress_to_fp16=False)
+    return errors
 
 
 def _quantized(
     graph: "openvino.Model", config: CompressConfig, kind: Kind, manifest: BundleManifest
-) -> "openvino.Model":
+) -> "tuple[openvino.Model, dict[str, float]]":
+    """The graph in int8, and what each layer loses, where that was asked for."""
     training = examples_of(kind.task, manifest, config, "train")
     few = training.take(sample(len(training), config.quantize.calibration_pairs))
-    return to_int8(graph, single_batches(kind.tokenize(few), manifest.pad_id), config.quantize)
+    batches = single_batches(kind.tokenize(few), manifest.pad_id)
+    if not config.quantize.float_layers:
+        return to_int8(graph, batches, config.quantize), {}
+    errors = layer_errors(graph, batches, config.quantize, kind.model.backbone.config.num_hidden_layers)
+    kept = most_sensitive(errors, config.quantize.float_layers)
+    return to_int8(graph, batches, config.quantize, float_layers=kept), {
+        str(layer): error for layer, error in errors.items()
+    }
 
 
 def _compare(config: CompressConfig, kind: Kind, paths: tuple[str, str], examples: Examples) -> dict[str, Parity]:

@@ -47,6 +47,9 @@ class QuantizeConfig(Section):
     smooth_quant: float = Field(
         0.5, ge=0, le=1, description="how much of the outliers of activations moves into weights (Xiao et al. 2023)"
     )
+    float_layers: int = Field(
+        0, ge=0, description="encoder layers that lose most by int8 and stay in float; each layer is tried by itself"
+    )
     full_range: bool = Field(
         False, description="weights of eight bits and not seven: a little closer, but wrong on CPUs without VNNI"
     )
