@@ -8,14 +8,14 @@ import torch
 from torch.nn import functional
 
 from planogram.compress.importance import layer_costs, taylor
-from planogram.compress.prune import BLOCK, multiplications, prune_model, target_of
+from planogram.compress.prune import BLOCK, prune_model, target_of
 from planogram.config import BackboneConfig, PruneConfig
 from planogram.data.collate import collate
 from planogram.data.tokenizer import PairTokenizer
 from planogram.errors import ConfigError
 from planogram.models.backbone import build_backbone, load_backbone, read_architecture
 from planogram.models.heads import CrossEncoder
-from planogram.models.pruning import KeptLayer, encoder_layers, prune
+from planogram.models.pruning import KeptLayer, encoder_layers, multiplications, prune
 
 CORPUS = ["red running shoes", "blue kettle with a lid", "a lamp", "green lamp shade"] * 3
 PAIRS = [("red shoes", "blue running shoes"), ("kettle", "blue kettle with a lid"), ("lamp shade", "a lamp")]
@@ -121,9 +121,9 @@ def test_the_layer_that_does_nothing_goes_first(model, tokens):
 
 @pytest.mark.parametrize("flops", [0.7, 0.4])
 def test_a_share_of_the_multiplications_is_left(model, tokens, flops):
-    whole = multiplications(model, 64)
+    whole = multiplications(model.backbone, 64)
     prune_model(model, tokens, TARGETS, 0, target_of(model, PruneConfig(flops=flops), 1.0))
-    left = multiplications(model, 64) / whole
+    left = multiplications(model.backbone, 64) / whole
     assert flops - 0.1 < left <= flops
     widths = [layer.output.dense.in_features for layer in encoder_layers(model.backbone)]
     assert all(width % BLOCK == 0 and width > 0 for width in widths)
@@ -146,7 +146,13 @@ def test_a_decoder_is_refused():
 
 def test_rounds_come_nearer(model):
     config = PruneConfig(layers=1, flops=0.2)
-    whole = multiplications(model, 64)
+    whole = multiplications(model.backbone, 64)
     targets = [target_of(model, config, done) for done in (0.5, 1.0)]
     assert [target.layers for target in targets] == [2, 1]
     assert [target.multiplications / whole for target in targets] == pytest.approx([0.6, 0.2])
+
+
+def test_multiplications_are_those_of_the_matrices(model):
+    """Of four projections and two dense layers of each layer, and of the attention itself."""
+    projections, dense, attention = 4 * 64 * 64, 2 * 64 * 256, 2 * 10 * 64
+    assert multiplications(model.backbone, 10) == 3 * 10 * (projections + dense + attention)

@@ -38,6 +38,11 @@ def test_every_engine_is_measured_at_every_shape(measured):
     )
 
 
+def test_a_share_of_the_machines_rate_is_used(measured):
+    assert measured["machine"]["int8_macs_per_s"] > 1e9
+    assert all(0 < row["int8_share"] < 1 for row in measured["variants"])
+
+
 def test_quality_is_that_of_the_shops_pairs(measured):
     by_name = {row["variant"]: row for row in measured["variants"]}
     assert by_name["openvino-fp32"]["kendall_tau"] == pytest.approx(1)

@@ -5,6 +5,8 @@ of them. Times are medians over the rounds.
 """
 
 import os
+from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import ExitStack
 from statistics import median
 from typing import Any
@@ -20,14 +22,18 @@ from planogram.compress.parity import measure
 from planogram.compress.run import whole_lists
 from planogram.config import BenchmarkEnginesConfig, CompressConfig, EvaluateConfig
 from planogram.data.examples import Examples, load
+from planogram.engines.base import Floats
 from planogram.engines.openvino import EXPORTS
 from planogram.evaluate.metrics import per_query
 from planogram.evaluate.offline import source_of
+from planogram.models.backbone import build_backbone, read_architecture
+from planogram.models.pruning import multiplications
 from planogram.registry.bundle import ENGINES, WEIGHTS, BundleManifest, open_bundle
 from planogram.registry.store import Registry
 
 FOLDER = "benchmarks"
 K = 10
+SORTED, PADDED = "sorted", "padded"
 EXPORTS_BY_NAME = {f"openvino-{precision}": export for precision, export in EXPORTS.items()}
 
 
@@ -35,9 +41,10 @@ def run(config: BenchmarkEnginesConfig) -> dict[str, Any]:
     """Measure every variant that this machine can run.
 
     Returns:
-        `machine`; `variants`, one entry per variant and shape (`pairs_per_s`, `p50_ms`, and for all shapes of a variant
-        the same `size_mb`, `rss_mb`, `ndcg_at_10`, `kendall_tau`, `mixed_pairs_per_s`, `naive_pairs_per_s`); `left_out`
-        (variant -> why); `advice`, which variant to take; `file`, `plot` and `page`, where they stand.
+        `machine`; `variants`, one entry per variant and shape: `pairs_per_s`, `p50_ms`, `int8_share` (of the machine's
+        measured rate of int8 products), and for all shapes of a variant the same `size_mb`, `rss_mb`, `ndcg_at_10`,
+        `kendall_tau`, `mixed_pairs_per_s` and `naive_pairs_per_s`; `left_out` (variant -> why); `advice`, which variant
+        to take; `file`, `plot` and `page`, where they stand.
 
     Raises:
         NotFoundError: there is no such bundle or shop.
@@ -46,32 +53,42 @@ def run(config: BenchmarkEnginesConfig) -> dict[str, Any]:
     bundles = [Registry().resolve(reference).path for reference in (config.bundle, *config.smaller)]
     examples = _examples(config, bundles[0])
     threads = config.threads or os.cpu_count() or 1
-    left_out: dict[str, str] = {}
+    here = machine(threads)
     with ExitStack() as stack:
-        running = []
-        for variant in [variant for path in bundles for variant in _variants(config, path, path == bundles[0])]:
-            try:
-                started = Running(variant, examples, threads)
-            except VariantError as error:
-                left_out[variant.name] = str(error)
-                continue
-            stack.callback(started.close)
-            running.append(started)
-        rows = _measure(config, running, examples)
-    advice = advise([row for row in rows if row["shape"] == config.shapes[0]], config.latency_ms, config.ndcg_floor)
-    result = {
-        "name": config.name,
-        "machine": machine(threads),
-        "variants": rows,
-        "left_out": left_out,
-        "advice": advice,
-    }
+        variants = [variant for path in bundles for variant in _variants(config, path, path == bundles[0])]
+        running, left_out = _start(variants, examples, threads, stack)
+        times = _rounds(config, running)
+        reference = running[0].scores()
+        rows = [row for one in running for row in _rows(one, times[one.variant.name], reference, examples, here)]
+    shown = [row for row in rows if row["shape"] == config.shapes[0]]
+    advice = advise(shown, config.latency_ms, config.ndcg_floor)
+    result = {"name": config.name, "machine": here, "variants": rows, "left_out": left_out, "advice": advice}
+    return result | _write(config, result)
+
+
+def _start(
+    variants: Sequence[Variant], examples: Examples, threads: int, stack: ExitStack
+) -> tuple[list[Running], dict[str, str]]:
+    """The processes of all variants that this machine can run, and why it cannot run the others."""
+    running, left_out = [], {}
+    for variant in variants:
+        try:
+            started = Running(variant, examples, threads)
+        except VariantError as error:
+            left_out[variant.name] = str(error)
+            continue
+        stack.callback(started.close)
+        running.append(started)
+    return running, left_out
+
+
+def _write(config: BenchmarkEnginesConfig, result: dict[str, Any]) -> dict[str, str]:
     place = storage.join(storage.home(), FOLDER, config.name)
-    plot = pareto_plot(rows, config.shapes[0])
+    plot = pareto_plot(result["variants"], config.shapes[0])
     storage.write_json(f"{place}.json", result)
     storage.write_bytes(f"{place}.png", plot)
     storage.write_bytes(f"{place}.html", page(result, plot))
-    return result | {"file": f"{place}.json", "plot": f"{place}.png", "page": f"{place}.html"}
+    return {"file": f"{place}.json", "plot": f"{place}.png", "page": f"{place}.html"}
 
 
 def beside(config: CompressConfig, made: str) -> BenchmarkEnginesConfig:
@@ -102,45 +119,47 @@ def _label(manifest: BundleManifest) -> str:
     return "-".join(["pruned", *filter(None, parts)])
 
 
-def _measure(config: BenchmarkEnginesConfig, running: list[Running], examples: Examples) -> list[dict[str, Any]]:
-    shapes = [tuple(map(int, shape.split("x"))) for shape in config.shapes]
-    times: dict[tuple[str, str], list[float]] = {}
-    mixed: dict[tuple[str, bool], list[float]] = {}
+def _rounds(config: BenchmarkEnginesConfig, running: Sequence[Running]) -> dict[str, dict[str, list[float]]]:
+    """Variant -> shape -> seconds of each inference; below `SORTED` and `PADDED`, pairs per second of real texts."""
+    found: dict[str, dict[str, list[float]]] = {one.variant.name: defaultdict(list) for one in running}
     for number in track(range(config.rounds + 1), "rounds", console=Console(stderr=True), transient=True):
         for one in running:
-            name = one.variant.name
-            for shape, text in zip(shapes, config.shapes, strict=True):
-                found = one.times(shape[0], shape[1], config.repeats)
-                if number:  # the first round warms up
-                    times.setdefault((name, text), []).extend(found)
-            for naive in (False, True):
-                rate = one.mixed(naive)
-                if number:
-                    mixed.setdefault((name, naive), []).append(rate)
-    reference = running[0].scores()
-    rows = []
-    for one in running:
-        name = one.variant.name
-        common = _common(one, reference, examples) | {
-            "mixed_pairs_per_s": median(mixed[name, False]),
-            "naive_pairs_per_s": median(mixed[name, True]),
-        }
-        for shape, text in zip(shapes, config.shapes, strict=True):
-            seconds = median(times[name, text])
-            speed = {"shape": text, "pairs_per_s": shape[0] / seconds, "p50_ms": 1000 * seconds}
-            rows.append({"variant": name, **speed, **common})
-    return rows
+            measured = {shape: one.times(*_sizes(shape), config.repeats) for shape in config.shapes}
+            measured |= {SORTED: [one.mixed(naive=False)], PADDED: [one.mixed(naive=True)]}
+            if number:  # the first round warms up
+                for name, values in measured.items():
+                    found[one.variant.name][name] += values
+    return found
 
 
-def _common(one: Running, reference: Any, examples: Examples) -> dict[str, Any]:
+def _sizes(shape: str) -> tuple[int, int]:
+    pairs, tokens = shape.split("x")
+    return int(pairs), int(tokens)
+
+
+def _rows(
+    one: Running, times: dict[str, list[float]], reference: Floats, examples: Examples, here: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """A row for each shape of a variant."""
     scores = one.scores()
     ranked = per_query(examples.grades, scores, examples.groups, K)[f"ndcg@{K}"]
-    return {
+    common = {
         "size_mb": _size_mb(one.variant),
         "rss_mb": one.memory_mb(),
         "ndcg_at_10": float(ranked.mean()) if len(ranked) else None,
         "kendall_tau": measure(reference, scores, examples).kendall_tau,
+        "mixed_pairs_per_s": median(times[SORTED]),
+        "naive_pairs_per_s": median(times[PADDED]),
     }
+    backbone = build_backbone(read_architecture(open_bundle(one.variant.path)[0]))
+    rows = []
+    for shape in [name for name in times if name not in (SORTED, PADDED)]:
+        pairs, tokens = _sizes(shape)
+        seconds = median(times[shape])
+        share = pairs * multiplications(backbone, tokens) / seconds / here["int8_macs_per_s"]
+        speed = {"shape": shape, "pairs_per_s": pairs / seconds, "p50_ms": 1000 * seconds, "int8_share": share}
+        rows.append({"variant": one.variant.name, **speed, **common})
+    return rows
 
 
 def _size_mb(variant: Variant) -> float | None:

@@ -69,7 +69,7 @@ class Running:
         """Seconds of each of so many inferences of one shape."""
         return cast(list[float], self._ask("times", pairs, tokens, repeats))
 
-    def mixed(self, naive: bool) -> float:
+    def mixed(self, *, naive: bool) -> float:
         """Pairs per second of the shop's texts, tokenization included; `naive` pads batches of 32 in given order."""
         return cast(float, self._ask("mixed", naive))
 

@@ -10,7 +10,7 @@ from planogram.compress.importance import layer_costs, taylor
 from planogram.config import PruneConfig
 from planogram.data.tokenizer import Tokens
 from planogram.models.heads import CrossEncoder
-from planogram.models.pruning import KeptLayer, encoder_layers, head_size, prune
+from planogram.models.pruning import KeptLayer, encoder_layers, head_size, multiplications, prune, unit_costs
 
 # Engines multiply blocks of so many columns; other widths would be padded to the next.
 BLOCK = 64
@@ -37,7 +37,7 @@ def target_of(model: CrossEncoder, config: PruneConfig, done: float) -> Target:
     layers = len(encoder_layers(model.backbone))
     left = round(layers - (layers - min(config.layers or layers, layers)) * done)
     share = 1 - (1 - config.flops) * done
-    return Target(left, share * multiplications(model, config.tokens), config.tokens)
+    return Target(left, share * multiplications(model.backbone, config.tokens), config.tokens)
 
 
 def prune_model(
@@ -54,23 +54,7 @@ def prune_model(
     """
     _drop_layers(model, tokens, pad_id, target.layers)
     heads, neurons = taylor(model, tokens, targets, pad_id)
-    prune(model.backbone, _chosen(heads, neurons, _costs(model, target.tokens), target.multiplications))
-
-
-def multiplications(model: CrossEncoder, tokens: int) -> float:
-    """Of the backbone's layers, for one text of so many tokens."""
-    size = head_size(model.backbone)
-    per_head, per_neuron = _costs(model, tokens)
-    layers = encoder_layers(model.backbone)
-    heads = sum(layer.attention.output.dense.in_features // size for layer in layers)
-    neurons = sum(layer.output.dense.in_features for layer in layers)
-    return heads * per_head + neurons * per_neuron
-
-
-def _costs(model: CrossEncoder, tokens: int) -> tuple[float, float]:
-    """Multiplications of a head and of a neuron."""
-    width, size = model.backbone.config.hidden_size, head_size(model.backbone)
-    return float(tokens * size * (4 * width + 2 * tokens)), float(tokens * 2 * width)
+    prune(model.backbone, _chosen(heads, neurons, unit_costs(model.backbone, target.tokens), target.multiplications))
 
 
 def _drop_layers(model: CrossEncoder, tokens: Tokens, pad_id: int, count: int) -> None:

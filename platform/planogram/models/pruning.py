@@ -57,6 +57,21 @@ def head_size(backbone: "PreTrainedModel") -> int:
     return int(backbone.config.hidden_size // backbone.config.num_attention_heads)
 
 
+def unit_costs(backbone: "PreTrainedModel", tokens: int) -> tuple[float, float]:
+    """Multiplications of a head and of a neuron, for one text of so many tokens."""
+    width, size = backbone.config.hidden_size, head_size(backbone)
+    return float(tokens * size * (4 * width + 2 * tokens)), float(tokens * 2 * width)
+
+
+def multiplications(backbone: "PreTrainedModel", tokens: int) -> float:
+    """Of all layers, for one text of so many tokens."""
+    layers, size = encoder_layers(backbone), head_size(backbone)
+    heads = sum(layer.attention.output.dense.in_features // size for layer in layers)
+    neurons = sum(layer.output.dense.in_features for layer in layers)
+    per_head, per_neuron = unit_costs(backbone, tokens)
+    return heads * per_head + neurons * per_neuron
+
+
 def prune(backbone: "PreTrainedModel", kept: Sequence[KeptLayer]) -> None:
     """Remove everything else, in place; may be called again, with numbers of what is there then."""
     layers, size = encoder_layers(backbone), head_size(backbone)
