@@ -109,6 +109,24 @@ def test_what_is_beyond_its_tolerance_is_refused(compressed, tmp_path):
         Registry().publish(remade(compressed["bundle"], tmp_path / "bad", engines=worse), "tiny", "bad")
 
 
+def test_a_vocabulary_of_the_shops_tokens_scores_the_same(tiny_bundle, tiny_shop, tmp_path):
+    asked = CompressConfig(
+        bundle=str(tiny_bundle),
+        shop=tiny_shop,
+        out=str(tmp_path / "b"),
+        split=SPLIT,
+        engines=("openvino-fp32",),
+        vocabulary="shop",
+    )
+    made = compress.run(asked)
+    small, whole = (load_engine(bundle) for bundle in (made["bundle"], str(tiny_bundle)))
+    sizes = [engine.model.backbone.config.vocab_size for engine in (small, whole)]
+    assert sizes[0] == small.tokenizer.tokenizer.get_vocab_size() < sizes[1]
+    assert made["engines"]["openvino-fp32"]["faults"] == []
+    known = [("red chair", "red leather chair"), ("blue lamp", "blue wooden lamp")]
+    np.testing.assert_allclose(score(small, known, 512).values, score(whole, known, 512).values, atol=1e-6)
+
+
 def test_a_bundle_with_exports_is_exported_anew(compressed, tiny_shop, tmp_path):
     again = CompressConfig(
         bundle=compressed["bundle"], shop=tiny_shop, out=str(tmp_path / "b"), split=SPLIT, engines=("openvino-fp32",)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from typing import Any, Literal
 
 import numpy as np
@@ -11,9 +10,10 @@ from safetensors.torch import save_file
 from planogram import finetune, storage
 from planogram.compress.prune import Target, prune_model, target_of
 from planogram.compress.quantize import sample
-from planogram.config import AdapterConfig, CompressConfig, EvaluateConfig, FinetuneConfig, PruneConfig
-from planogram.data.examples import Examples, load
-from planogram.data.tokenizer import TOKENIZER_FILE
+from planogram.compress.vocabulary import trim_embeddings, trim_tokenizer, used_tokens
+from planogram.config import ALL_SOURCES, AdapterConfig, CompressConfig, EvaluateConfig, FinetuneConfig, PruneConfig
+from planogram.data.examples import Examples, corpus, load
+from planogram.data.tokenizer import TOKENIZER_FILE, PairTokenizer
 from planogram.engines.torch import TorchEngine
 from planogram.errors import ConfigError
 from planogram.evaluate.offline import source_of
@@ -68,11 +68,28 @@ def _write_pruned(config: CompressConfig, settings: PruneConfig, path: str, targ
     head = manifest.heads[0]
     targets = ((few.grades - head.low) / (head.high - head.low)).astype(np.float32)
     prune_model(engine.model, engine.tokenize(few.pairs, few.features), targets, manifest.pad_id, target)
-    folder, _ = open_bundle(path)
-    with write_bundle(out, manifest.model_copy(update={"adapter": None, "engines": {}, "metrics": {}})) as made:
+    write_model(engine, manifest.model_copy(update={"metrics": {}}), out)
+
+
+def write_model(engine: TorchEngine, manifest: BundleManifest, out: str) -> None:
+    """A bundle of what an engine holds now, whatever was done to it; adapters are merged."""
+    with write_bundle(out, manifest.model_copy(update={"adapter": None, "engines": {}})) as made:
         save_file({name: tensor.contiguous() for name, tensor in engine.model.state_dict().items()}, made / WEIGHTS)
         engine.model.backbone.config.save_pretrained(made)
-        shutil.copy(folder / TOKENIZER_FILE, made / TOKENIZER_FILE)
+        engine.tokenizer.whole.save(str(made / TOKENIZER_FILE))
+
+
+def trimmed(config: CompressConfig, path: str, out: str) -> str:
+    """The bundle with the tokens of the shop's texts alone."""
+    engine = TorchEngine(path, device="cpu", merged=True)
+    asked = EvaluateConfig(bundle=config.bundle, shop=config.shop, split=config.split, part="all")
+    tokenizer = engine.tokenizer.whole
+    kept = used_tokens(tokenizer, corpus(source_of(engine.manifest, asked), ALL_SOURCES))
+    trim_embeddings(engine.model.backbone, kept)
+    engine.tokenizer = PairTokenizer(trim_tokenizer(tokenizer, kept), engine.manifest.max_tokens)
+    pad_id = int(np.searchsorted(kept, engine.manifest.pad_id))
+    write_model(engine, engine.manifest.model_copy(update={"pad_id": pad_id}), out)
+    return out
 
 
 def _student(config: CompressConfig, version: ModelVersion, pruned: str, run: str) -> FinetuneConfig:

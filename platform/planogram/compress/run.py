@@ -12,7 +12,7 @@ from planogram.compress.export import to_openvino
 from planogram.compress.kinds import Kind, kind_of
 from planogram.compress.parity import faults, measure
 from planogram.compress.quantize import sample, single_batches, to_int8
-from planogram.compress.recover import digest_of, examples_of, smaller
+from planogram.compress.recover import digest_of, examples_of, smaller, trimmed
 from planogram.compress.sensitivity import layer_errors, most_sensitive
 from planogram.config import CompressConfig, ToleranceConfig
 from planogram.data.examples import Examples
@@ -24,6 +24,7 @@ from planogram.registry.store import ModelVersion, Registry
 if TYPE_CHECKING:
     import openvino
 
+DRAFT = "bundle"
 LOSSY = ("openvino-int8",)
 # A graph in float32 differs from torch in the order of its sums alone.
 EXACT = ToleranceConfig(max_difference=1e-4, mean_difference=1e-5, kendall_tau=0.999, ndcg_loss=1e-3)
@@ -48,28 +49,37 @@ def run(config: CompressConfig) -> dict[str, Any]:
     if storage.exists(out):
         raise StorageError(f"{out} is already there", remedy="set another `out`, or remove it first")
     path = smaller(config, version) if config.prune else version.path
-    folder, manifest = open_bundle(path)
-    kind = kind_of(path)
-    held_out = whole_lists(examples_of(kind.task, manifest, config, "test"), config.pairs)
     with tempfile.TemporaryDirectory(prefix="planogram-") as aside:
-        draft = str(Path(aside, "bundle"))
-        with write_bundle(draft, manifest.model_copy(update={"engines": {}})) as target:
-            _copy(folder, target, MANIFEST, ENGINES)
-            errors = _export(config, kind, manifest, target)
-        parities = _compare(config, kind, (path, draft), held_out)
-        compressed = {"from": version.digest, "config": config.model_dump(mode="json"), "layer_errors": errors}
-        lineage = manifest.lineage | {"compressed": compressed}
-        made = manifest.model_copy(update={"engines": parities, "lineage": lineage})
+        made, pairs = _made(config, version, path, Path(aside))
         with write_bundle(out, made) as target:
-            _copy(Path(draft), target, MANIFEST)
-    found = {name: parity.model_dump(mode="json", exclude={"subject"}) for name, parity in parities.items()}
+            _copy(Path(aside, DRAFT), target, MANIFEST)
+    found = {name: parity.model_dump(mode="json", exclude={"subject"}) for name, parity in made.engines.items()}
     return {
         "bundle": out,
         "reference": version.reference if version.version else version.path,
         "engines": found,
-        "pairs": len(held_out),
-        "layer_errors": errors,
+        "pairs": pairs,
+        "layer_errors": made.lineage["compressed"]["layer_errors"],
     }
+
+
+def _made(config: CompressConfig, version: ModelVersion, path: str, aside: Path) -> tuple[BundleManifest, int]:
+    """Write a draft with all exports below `aside`, and compare them.
+
+    Returns:
+        The manifest of what is wanted, and how many pairs were compared.
+    """
+    small = trimmed(config, path, str(aside / "trimmed")) if config.vocabulary == "shop" else path
+    folder, manifest = open_bundle(small)
+    kind = kind_of(small)
+    held_out = whole_lists(examples_of(kind.task, manifest, config, "test"), config.pairs)
+    with write_bundle(str(aside / DRAFT), manifest.model_copy(update={"engines": {}})) as target:
+        _copy(folder, target, MANIFEST, ENGINES)
+        errors = _export(config, kind, manifest, target)
+    parities = _compare(config, kind, (path, str(aside / DRAFT)), held_out)
+    compressed = {"from": version.digest, "config": config.model_dump(mode="json"), "layer_errors": errors}
+    lineage = manifest.lineage | {"compressed": compressed}
+    return manifest.model_copy(update={"engines": parities, "lineage": lineage}), len(held_out)
 
 
 def _place(config: CompressConfig, version: ModelVersion, manifest: BundleManifest) -> str:

@@ -86,6 +86,9 @@ class CompressConfig(Section):
     split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
     prune: PruneConfig | None = Field(None, description="absent: the model stays whole")
     recovery: RecoveryConfig = RecoveryConfig()
+    vocabulary: Literal["whole", "shop"] = Field(
+        "whole", description="`shop`: tokens that no text of the shop uses are removed; new words are spelt with others"
+    )
     pairs: int = Field(2000, ge=2, description="held-out pairs that are compared, in whole lists")
     batch_tokens: int = Field(4096, ge=128)
     quantize: QuantizeConfig = QuantizeConfig()

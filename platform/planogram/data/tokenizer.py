@@ -73,6 +73,8 @@ class PairTokenizer:
     """
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        #: as it came, without truncation to `max_tokens`
+        self.whole = tokenizer
         self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_tokens, strategy=TRUNCATION)
