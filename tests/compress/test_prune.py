@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from planogram.compress.importance import layer_costs, taylor
+from planogram.compress.importance import layer_costs, magnitude, taylor, wanda
 from planogram.compress.prune import BLOCK, prune_model, target_of
 from planogram.config import BackboneConfig, PruneConfig
 from planogram.data.collate import collate
@@ -102,6 +102,37 @@ def test_a_unit_that_gives_nothing_is_worth_nothing(model, tokens):
     heads, neurons = taylor(model, tokens, TARGETS, 0)
     assert heads[1][2] == neurons[1][9] == 0
     assert (np.delete(heads[1], 2) > 0).all()
+
+
+def test_magnitude_is_the_norm_of_what_reads_a_unit(model):
+    heads, neurons = magnitude(model)
+    dense = encoder_layers(model.backbone)[1]
+    weights = dense.attention.output.dense.weight.detach().numpy()
+    assert heads[1][2] == pytest.approx(np.linalg.norm(weights[:, 32:48]), rel=1e-5)
+    assert neurons[1][9] == pytest.approx(np.linalg.norm(dense.output.dense.weight.detach().numpy()[:, 9]), rel=1e-5)
+
+
+def test_wanda_weighs_weights_by_what_they_read_padding_apart(model, tokens):
+    heads, neurons = wanda(model, tokens, 0)
+    read = []
+    dense = encoder_layers(model.backbone)[0].output.dense
+    handle = dense.register_forward_pre_hook(lambda _, given: read.append(given[0][0].detach().numpy()))
+    for row in range(len(tokens)):
+        logits(model, tokens.take([row]))
+    handle.remove()
+    norms = np.linalg.norm(np.concatenate(read), axis=0)
+    assert neurons[0] == pytest.approx(np.abs(dense.weight.detach().numpy()).sum(0) * norms, rel=1e-4)
+    assert [len(worth) for worth in heads] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("importance", ["magnitude", "wanda"])
+def test_units_may_be_compared_otherwise(model, tokens, importance):
+    for head in (0, 1, 3):
+        silence(model, 0, head=head)
+    config = PruneConfig(flops=0.5, importance=importance)
+    prune_model(model, tokens, TARGETS, 0, target_of(model, config, 1.0))
+    kept = encoder_layers(model.backbone)[0].attention.output.dense.weight
+    assert (kept[:, :16] != 0).any()
 
 
 def test_the_layer_that_does_nothing_goes_first(model, tokens):

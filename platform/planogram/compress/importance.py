@@ -52,6 +52,59 @@ def taylor(
     return [total / len(tokens) for total in heads], [total / len(tokens) for total in neurons]
 
 
+def magnitude(model: CrossEncoder) -> tuple[list[Floats], list[Floats]]:
+    """The Euclidean norm of the weights that read each unit: needs no data, and knows nothing of it.
+
+    Returns:
+        Per layer, (heads,) and (neurons,).
+
+    Source: Han et al. 2015, Learning both Weights and Connections.
+    """
+    size = head_size(model.backbone)
+    heads, neurons = [], []
+    for layer in encoder_layers(model.backbone):
+        columns = _squares(layer.attention.output.dense)
+        heads.append(np.sqrt(columns.reshape(-1, size).sum(1)))
+        neurons.append(np.sqrt(_squares(layer.output.dense)))
+    return heads, neurons
+
+
+def wanda(model: CrossEncoder, tokens: Tokens, pad_id: int) -> tuple[list[Floats], list[Floats]]:
+    """Sum of |weight| * norm of the activation that it reads, over the weights that read each unit.
+
+    Args:
+        model: in float32.
+        tokens: pairs.
+        pad_id: of its tokenizer.
+
+    Returns:
+        Per layer, (heads,) and (neurons,).
+
+    Source: Sun et al. 2024, A Simple and Effective Pruning Approach for Large Language Models.
+    """
+    size = head_size(model.backbone)
+    layers = encoder_layers(model.backbone)
+    dense = [d for layer in layers for d in (layer.attention.output.dense, layer.output.dense)]
+    norms = [np.zeros(module.in_features) for module in dense]
+    model.eval()
+    with torch.no_grad(), _inputs_of(dense) as seen:
+        for rows in token_batches(tokens.lengths, BATCH_TOKENS):
+            batch = collate(tokens.take(rows), pad_id)
+            model(*(None if array is None else torch.from_numpy(array) for array in batch))
+            present = torch.from_numpy(batch.attention_mask)[..., None]
+            for place, inputs in enumerate(seen):
+                norms[place] += (inputs * present).square().sum((0, 1)).numpy()
+    worth = [
+        module.weight.detach().abs().sum(0).numpy() * np.sqrt(norm) for module, norm in zip(dense, norms, strict=True)
+    ]
+    return [heads.reshape(-1, size).sum(1) for heads in worth[::2]], worth[1::2]
+
+
+def _squares(dense: nn.Linear) -> Floats:
+    """(inputs,) sum of the squared weights that read each."""
+    return dense.weight.detach().double().square().sum(0).numpy()
+
+
 def _products(inputs: Tensor) -> Tensor:
     """(pairs, units) activation * gradient, summed over tokens."""
     assert inputs.grad is not None
@@ -67,12 +120,13 @@ def _backward(model: CrossEncoder, tokens: Tokens, targets: npt.NDArray[np.float
 
 @contextmanager
 def _inputs_of(modules: Sequence[nn.Module]) -> Iterator[list[Any]]:
-    """What went into each module last, with its gradient after the backward pass."""
+    """What went into each module last, with its gradient after a backward pass."""
     seen: list[Any] = [None] * len(modules)
 
     def hook(place: int) -> Any:
         def keep(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-            given[0].retain_grad()
+            if given[0].requires_grad:
+                given[0].retain_grad()
             seen[place] = given[0]
 
         return keep

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from planogram.compress.importance import layer_costs, taylor
-from planogram.config import PruneConfig
+from planogram.compress.importance import layer_costs, magnitude, taylor, wanda
+from planogram.config import Importance, PruneConfig
 from planogram.data.tokenizer import Tokens
 from planogram.models.heads import CrossEncoder
 from planogram.models.pruning import KeptLayer, encoder_layers, head_size, multiplications, prune, unit_costs
@@ -25,11 +25,13 @@ class Target:
         layers: at most.
         multiplications: of its layers, for one text, at most; but each layer keeps a head and a block of neurons.
         tokens: of that text.
+        importance: by which units are compared.
     """
 
     layers: int
     multiplications: float
     tokens: int
+    importance: Importance = "taylor"
 
 
 def target_of(model: CrossEncoder, config: PruneConfig, done: float) -> Target:
@@ -37,7 +39,7 @@ def target_of(model: CrossEncoder, config: PruneConfig, done: float) -> Target:
     layers = len(encoder_layers(model.backbone))
     left = round(layers - (layers - min(config.layers or layers, layers)) * done)
     share = 1 - (1 - config.flops) * done
-    return Target(left, share * multiplications(model.backbone, config.tokens), config.tokens)
+    return Target(left, share * multiplications(model.backbone, config.tokens), config.tokens, config.importance)
 
 
 def prune_model(
@@ -53,7 +55,12 @@ def prune_model(
         target: what may stay.
     """
     _drop_layers(model, tokens, pad_id, target.layers)
-    heads, neurons = taylor(model, tokens, targets, pad_id)
+    if target.importance == "magnitude":
+        heads, neurons = magnitude(model)
+    elif target.importance == "wanda":
+        heads, neurons = wanda(model, tokens, pad_id)
+    else:
+        heads, neurons = taylor(model, tokens, targets, pad_id)
     prune(model.backbone, _chosen(heads, neurons, unit_costs(model.backbone, target.tokens), target.multiplications))
 
 

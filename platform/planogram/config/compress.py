@@ -13,6 +13,7 @@ EngineName = Literal[
 ]
 ExportName = Literal["openvino-fp32", "openvino-int8"]
 TorchName = Literal["torch-fp32", "torch-bf16", "torch-int8", "torch-nf4"]
+Importance = Literal["taylor", "wanda", "magnitude"]
 Shape = Annotated[str, Field(pattern=r"^[1-9][0-9]*x[1-9][0-9]*$")]
 
 
@@ -21,6 +22,9 @@ class PruneConfig(Section):
 
     layers: int | None = Field(None, ge=1, description="that stay; absent: all")
     flops: float = Field(1.0, gt=0, le=1, description="share of the backbone's multiplications that stays")
+    importance: Importance = Field(
+        "taylor", description="of heads and neurons; `wanda` reads activations alone, `magnitude` weights alone"
+    )
     tokens: int = Field(64, ge=1, description="length of a pair, for the count of multiplications")
     pairs: int = Field(1024, ge=1, description="of the training part, by which importance is measured")
 
