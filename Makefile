@@ -6,6 +6,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 # The fast loop leaves out what starts a cluster, trains a model or exports one.
 SLOW := tests/exports tests/train tests/ray tests/e2e tests/gpu
+FAST := tests $(addprefix --ignore=,$(SLOW)) -n 2 --dist loadfile
 
 .PHONY: help install demo check test clean
 
@@ -32,10 +33,10 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -x tests $(addprefix --ignore=,$(SLOW))
+	$(BIN)/python -m pytest -q -x $(FAST)
 
 test: install
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(SLOW)) $(ARGS)
+	$(BIN)/python -m pytest $(FAST) $(ARGS)
 	$(BIN)/python -m pytest $(SLOW) $(ARGS)
 
 clean:
