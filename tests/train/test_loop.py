@@ -30,7 +30,9 @@ def curve(run: dict) -> list[dict]:
 
 def test_training_lowers_the_loss_and_raises_the_metric(whole):
     losses = [point["loss"] for point in curve(whole)]
-    assert np.mean(losses[-5:]) < 0.95 * np.mean(losses[:5])
+    # Whole epochs: the same examples, however they fell into batches.
+    per_epoch = whole["steps"] // 3
+    assert np.mean(losses[-per_epoch:]) < 0.97 * np.mean(losses[:per_epoch])
     history = whole["result"]["history"]
     assert whole["metrics"]["ndcg@10"] == pytest.approx(max(entry["ndcg@10"] for entry in history))
 
