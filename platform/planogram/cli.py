@@ -172,7 +172,7 @@ def evaluate(config_path: Config = None, settings: Overrides = None, as_json: As
 def compress(
     config_path: Config = None,
     settings: Overrides = None,
-    report: Annotated[bool, typer.Option(help="Measure the new bundle beside the old one at the end.")] = True,
+    report: Annotated[bool, typer.Option(help="At the end, measure a ranker beside the old one.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Export a bundle to faster engines, prune it if asked, and compare all with the trained model on held-out pairs.
@@ -184,7 +184,8 @@ def compress(
 
     asked = section.load(config.CompressConfig, config_path, settings or ())
     result = run(asked)
-    measured = engines.run(engines.beside(asked, result["bundle"])) if report else None
+    ranks = result["kind"] == "cross-encoder"
+    measured = engines.run(engines.beside(asked, result["bundle"])) if report and ranks else None
     if as_json:
         _print_json(result | {"report": measured})
         return

@@ -33,9 +33,10 @@ def without_token_types(monkeypatch):
 
 
 def sigmoid_in_half_precision(monkeypatch):
-    monkeypatch.setattr(
-        openvino, "activate", lambda manifest, logits: activate(manifest, logits).astype(np.float16).astype(np.float32)
-    )
+    def finish(engine, logits):
+        return activate(engine.manifest, logits).astype(np.float16).astype(np.float32)
+
+    monkeypatch.setattr(openvino.OpenVinoEngine, "finish", finish)
 
 
 @pytest.mark.parametrize("fault", [truncated_too_early, without_token_types, sigmoid_in_half_precision])

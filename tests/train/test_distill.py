@@ -8,6 +8,7 @@ from planogram.config import EvaluateConfig
 from planogram.data.examples import load
 from planogram.engines.base import score
 from planogram.engines.load import load_engine
+from planogram.errors import ConfigError
 from planogram.evaluate.offline import source_of
 from planogram.registry.bundle import open_bundle
 from planogram.tasks.teaching import similar_pairs
@@ -60,3 +61,8 @@ def test_the_likeliest_products_are_new_and_share_words():
     found = similar_pairs([("red shoe", "red shoe"), ("kettle", "red lamp")], products, 2)
     assert set(found[:2]) == {("red shoe", "red lamp"), ("red shoe", "blue shoe")}
     assert found[2:] == [("kettle", "green kettle")]
+
+
+def test_a_teacher_that_reads_other_tokens_is_refused(finetune, whole):
+    with pytest.raises(ConfigError, match="reads other tokens"):
+        finetune("stranger", f"distill.teacher={whole['bundle']}", "backbone.tokenizer=bpe")

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.progress import track
@@ -20,10 +20,11 @@ from planogram.benchmark.pareto import advise, page, pareto_plot
 from planogram.benchmark.variants import PEER, Running, Variant, VariantError
 from planogram.compress.parity import measure
 from planogram.compress.run import whole_lists
-from planogram.config import BenchmarkEnginesConfig, CompressConfig, EvaluateConfig
+from planogram.config import BenchmarkEnginesConfig, CompressConfig, EngineName, EvaluateConfig
 from planogram.data.examples import Examples, load
 from planogram.engines.base import Floats
 from planogram.engines.openvino import EXPORTS
+from planogram.errors import ConfigError
 from planogram.evaluate.metrics import per_query
 from planogram.evaluate.offline import source_of
 from planogram.models.backbone import build_backbone, read_architecture
@@ -34,7 +35,6 @@ from planogram.registry.store import Registry
 FOLDER = "benchmarks"
 K = 10
 SORTED, PADDED = "sorted", "padded"
-EXPORTS_BY_NAME = {f"openvino-{precision}": export for precision, export in EXPORTS.items()}
 
 
 def run(config: BenchmarkEnginesConfig) -> dict[str, Any]:
@@ -48,6 +48,8 @@ def run(config: BenchmarkEnginesConfig) -> dict[str, Any]:
 
     Raises:
         NotFoundError: there is no such bundle or shop.
+        ConfigError: the bundle is no cross-encoder.
+        VariantError: no variant runs.
     """
     storage.check_name(config.name, "name of a benchmark")
     bundles = [Registry().resolve(reference).path for reference in (config.bundle, *config.smaller)]
@@ -57,6 +59,8 @@ def run(config: BenchmarkEnginesConfig) -> dict[str, Any]:
     with ExitStack() as stack:
         variants = [variant for path in bundles for variant in _variants(config, path, path == bundles[0])]
         running, left_out = _start(variants, examples, threads, stack)
+        if not running:
+            raise VariantError("no variant runs on this machine: " + "; ".join(left_out.values()))
         times = _rounds(config, running)
         reference = running[0].scores()
         rows = [row for one in running for row in _rows(one, times[one.variant.name], reference, examples, here)]
@@ -100,6 +104,8 @@ def beside(config: CompressConfig, made: str) -> BenchmarkEnginesConfig:
 
 def _examples(config: BenchmarkEnginesConfig, path: str) -> Examples:
     manifest = open_bundle(path)[1]
+    if manifest.kind != "cross-encoder":
+        raise ConfigError(f"{path} is a {manifest.kind}", allowed="a cross-encoder", remedy="choose another bundle")
     asked = EvaluateConfig(bundle=config.bundle, shop=config.shop, split=config.split)
     return whole_lists(load(manifest.heads[0].name, source_of(manifest, asked)), config.pairs)
 
@@ -107,7 +113,7 @@ def _examples(config: BenchmarkEnginesConfig, path: str) -> Examples:
 def _variants(config: BenchmarkEnginesConfig, path: str, is_whole: bool) -> list[Variant]:
     """The whole model on every engine and the peer; smaller ones on what they were exported to."""
     folder, manifest = open_bundle(path)
-    exported = [name for name, export in EXPORTS_BY_NAME.items() if (folder / ENGINES / export).is_dir()]
+    exported = [name for name, export in EXPORTS.items() if (folder / ENGINES / export).is_dir()]
     names = [*config.torch, *exported, PEER] if is_whole else exported
     label = "" if is_whole else f"{_label(manifest)}-"
     return [Variant(f"{label}{name}", path, name) for name in names]
@@ -167,6 +173,6 @@ def _size_mb(variant: Variant) -> float | None:
     if variant.engine == PEER:
         return None
     folder, _ = open_bundle(variant.path)
-    export = EXPORTS_BY_NAME.get(variant.engine)
+    export = EXPORTS.get(cast(EngineName, variant.engine))
     files = (folder / ENGINES / export).iterdir() if export else [folder / WEIGHTS]
     return sum(path.stat().st_size for path in files) / 2**20

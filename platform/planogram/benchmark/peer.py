@@ -1,4 +1,4 @@
-"""A peer of our engines: ONNX Runtime with dynamic int8, as sentence-transformers exports it. It never serves."""
+"""A peer of our engines: ONNX Runtime with dynamic int8, the scheme of sentence-transformers. It never serves."""
 
 import tempfile
 import warnings

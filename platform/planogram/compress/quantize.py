@@ -11,6 +11,7 @@ import numpy.typing as npt
 from planogram.config import QuantizeConfig
 from planogram.data.collate import Batch, collate
 from planogram.data.tokenizer import Tokens
+from planogram.errors import ConfigError
 
 if TYPE_CHECKING:
     import nncf
@@ -78,5 +79,11 @@ def _ignored(graph: "openvino.Model", layers: Sequence[int], *, float_rest: bool
 
     names = [node.get_friendly_name() for node in graph.get_ordered_ops()]
     inside = {name: int(found[1]) for name in names if (found := LAYER.search(name))}
+    if layers and not inside:
+        raise ConfigError(
+            "the graph has no layers of BERT's kind, so none can stay in float",
+            allowed="quantize.float_layers=0",
+            remedy="set it to 0",
+        )
     chosen = [name for name in names if (inside[name] in layers if name in inside else float_rest)]
     return nncf.IgnoredScope(names=chosen, validate=False) if layers or float_rest else None

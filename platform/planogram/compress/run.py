@@ -34,9 +34,9 @@ def run(config: CompressConfig) -> dict[str, Any]:
     """Export a bundle's model, compare every export with it, and write both as a new bundle.
 
     Returns:
-        `bundle` (folder), `reference` (what was compressed), `engines` (name -> parity, with `faults` where the export
-        may not be published), `pairs` (how many were compared) and `layer_errors` (encoder layer -> mean squared change
-        of the outputs by its quantization, where `quantize.float_layers` asked for it).
+        `bundle` (folder), `kind`, `reference` (what was compressed), `engines` (name -> parity, with `faults` where the
+        export may not be published), `pairs` (how many were compared) and `layer_errors` (encoder layer -> mean squared
+        change of the outputs by its quantization, where `quantize.float_layers` asked for it).
 
     Raises:
         NotFoundError: there is no such bundle or shop.
@@ -56,6 +56,7 @@ def run(config: CompressConfig) -> dict[str, Any]:
     found = {name: parity.model_dump(mode="json", exclude={"subject"}) for name, parity in made.engines.items()}
     return {
         "bundle": out,
+        "kind": made.kind,
         "reference": version.reference if version.version else version.path,
         "engines": found,
         "pairs": pairs,

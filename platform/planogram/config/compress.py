@@ -23,7 +23,7 @@ class PruneConfig(Section):
     layers: int | None = Field(None, ge=1, description="that stay; absent: all")
     flops: float = Field(1.0, gt=0, le=1, description="share of the backbone's multiplications that stays")
     importance: Importance = Field(
-        "taylor", description="of heads and neurons; `wanda` reads activations alone, `magnitude` weights alone"
+        "taylor", description="of heads and neurons; `wanda` needs no labels, `magnitude` no texts either"
     )
     tokens: int = Field(64, ge=1, description="length of a pair, for the count of multiplications")
     pairs: int = Field(1024, ge=1, description="of the training part, by which importance is measured")
@@ -108,7 +108,7 @@ class BenchmarkEnginesConfig(Section):
     shop: str = Field(..., description="folder of a prepared shop, whose pairs are scored")
     split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
     torch: Annotated[tuple[TorchName, ...], Field(strict=False)] = Field(
-        ("torch-fp32",), min_length=1, description="engines that need no export"
+        ("torch-fp32",), min_length=1, description="engines that need no export; the first is what tau compares with"
     )
     shapes: Annotated[tuple[Shape, ...], Field(strict=False)] = Field(
         ("32x64", "100x128", "1x32"), min_length=1, description="pairs x tokens of one inference"

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from planogram.data.collate import token_batches
-from planogram.data.tokenizer import Tokens
+from planogram.data.match import encode
+from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.registry.bundle import BundleManifest, Calibration
 
 Pair = tuple[str, str]
@@ -36,6 +37,31 @@ class Engine(Protocol):
     def finish(self, logits: Floats) -> Floats:
         """Scores (pairs, heads) float32: the activation of each head."""
         ...
+
+
+class PairEngine:
+    """What engines of cross-encoders share: how texts are read, and how logits become scores.
+
+    Attributes:
+        manifest: of the bundle.
+        tokenizer: of the bundle.
+    """
+
+    manifest: BundleManifest
+    tokenizer: PairTokenizer
+
+    def tokenize(self, pairs: Sequence[Pair], features: pd.DataFrame | None = None) -> Tokens:
+        """Token ids of (query text, product text) pairs, with the features that the bundle takes beside them.
+
+        Raises:
+            DataError: the bundle takes features that are not given.
+        """
+        given = pd.DataFrame(index=range(len(pairs))) if features is None else features
+        return encode(self.tokenizer, self.manifest.features, pairs, given)
+
+    def finish(self, logits: Floats) -> Floats:
+        """Scores (pairs, heads) float32."""
+        return activate(self.manifest, logits)
 
 
 @dataclass(frozen=True)

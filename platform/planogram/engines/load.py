@@ -1,6 +1,7 @@
 """An engine by its name."""
 
 from pathlib import Path
+from typing import cast
 
 from planogram.config import EngineName
 from planogram.engines.base import Engine
@@ -20,18 +21,17 @@ def load_engine(uri: str, name: EngineName = "torch-fp32", threads: int | None =
         NotFoundError: it has no such export.
         ConfigError: it is no cross-encoder, or this machine cannot run the engine.
     """
-    library, _, precision = name.partition("-")
-    if library == "openvino":
+    if name.startswith("openvino"):
         from planogram.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(uri, precision, threads)  # type: ignore[arg-type]
+        return OpenVinoEngine(uri, name, threads)
     import torch
 
-    from planogram.engines.torch import TorchEngine
+    from planogram.engines.torch import Precision, TorchEngine
 
     if threads is not None:
         torch.set_num_threads(threads)
-    return TorchEngine(uri, precision=precision)  # type: ignore[arg-type]
+    return TorchEngine(uri, precision=cast(Precision, name.removeprefix("torch-")))
 
 
 def check_engine(folder: Path, manifest: BundleManifest, name: EngineName) -> None:
@@ -40,8 +40,7 @@ def check_engine(folder: Path, manifest: BundleManifest, name: EngineName) -> No
     Raises:
         NotFoundError: it has no such export.
     """
-    library, _, precision = name.partition("-")
-    if library == "openvino":
+    if name.startswith("openvino"):
         from planogram.engines.openvino import export_path
 
-        export_path(folder, manifest, precision)  # type: ignore[arg-type]
+        export_path(folder, manifest, name)

@@ -1,34 +1,36 @@
 """The OpenVINO engine: an export of the bundle for CPUs, with pooling and heads in the graph."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
+from planogram.config import EngineName
 from planogram.data.collate import Batch, collate
-from planogram.data.match import encode
 from planogram.data.tokenizer import PairTokenizer, Tokens
-from planogram.engines.base import Floats, Pair, activate
+from planogram.engines.base import Floats, PairEngine
 from planogram.errors import ConfigError, IntegrityError, NotFoundError
 from planogram.registry.bundle import ENGINES, BundleManifest, open_bundle
 
 if TYPE_CHECKING:
     import openvino
 
-Precision = Literal["fp32", "bf16", "int8"]
 MODEL = "model.xml"
-#: precision -> the folder of its export; bfloat16 is computed from the float32 weights
-EXPORTS: dict[Precision, str] = {"fp32": "openvino-fp32", "bf16": "openvino-fp32", "int8": "openvino-int8"}
+#: engine -> the folder of its export; bfloat16 is computed from the float32 weights
+EXPORTS: dict[EngineName, str] = {
+    "openvino-fp32": "openvino-fp32",
+    "openvino-bf16": "openvino-fp32",
+    "openvino-int8": "openvino-int8",
+}
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(PairEngine):
     """Runs a bundle's export on the CPU.
 
     Args:
         uri: the bundle.
-        precision: which export, and what its matrices are multiplied in.
+        name: `openvino-…`: which export, and what its matrices are multiplied in.
         threads: of one inference; absent: all cores.
 
     Raises:
@@ -37,38 +39,25 @@ class OpenVinoEngine:
         ConfigError: the CPU does not compute in this precision.
     """
 
-    def __init__(self, uri: str, precision: Precision = "int8", threads: int | None = None) -> None:
+    def __init__(self, uri: str, name: EngineName = "openvino-int8", threads: int | None = None) -> None:
         folder, self.manifest = open_bundle(uri)
-        self._infer = open_graph(folder, self.manifest, f"openvino-{precision}", threads)
+        self._infer = open_graph(folder, self.manifest, name, threads)
         self.tokenizer = PairTokenizer.from_folder(folder, self.manifest.max_tokens)
-
-    def tokenize(self, pairs: Sequence[Pair], features: pd.DataFrame | None = None) -> Tokens:
-        """Token ids of (query text, product text) pairs, with the features that the bundle takes beside them.
-
-        Raises:
-            DataError: the bundle takes features that are not given.
-        """
-        given = pd.DataFrame(index=range(len(pairs))) if features is None else features
-        return encode(self.tokenizer, self.manifest.features, pairs, given)
 
     def infer(self, tokens: Tokens) -> Floats:
         """Logits (pairs, heads) float32."""
         return self._infer(collate(tokens, self.manifest.pad_id))
 
-    def finish(self, logits: Floats) -> Floats:
-        """Scores (pairs, heads) float32."""
-        return activate(self.manifest, logits)
-
 
 def open_graph(
-    folder: Path, manifest: BundleManifest, name: str, threads: int | None = None
+    folder: Path, manifest: BundleManifest, name: EngineName, threads: int | None = None
 ) -> Callable[[Batch], Floats]:
     """A bundle's export as a function of a padded batch, for one thread at a time.
 
     Args:
         folder: of the bundle.
         manifest: of the bundle.
-        name: `openvino-` and a precision.
+        name: `openvino-…`.
         threads: of one inference; absent: all cores.
 
     Raises:
@@ -76,8 +65,7 @@ def open_graph(
         IntegrityError: the export cannot be read.
         ConfigError: the CPU does not compute in this precision.
     """
-    precision = cast(Precision, name.removeprefix("openvino-"))
-    request = _compile(export_path(folder, manifest, precision), precision, threads).create_infer_request()
+    request = _compile(export_path(folder, manifest, name), name, threads).create_infer_request()
 
     def run(batch: Batch) -> Floats:
         arrays = [array for array in batch if array is not None]
@@ -87,27 +75,27 @@ def open_graph(
     return run
 
 
-def export_path(folder: Path, manifest: BundleManifest, precision: Precision) -> Path:
+def export_path(folder: Path, manifest: BundleManifest, name: EngineName) -> Path:
     """Where a bundle's graph lies.
 
     Raises:
         NotFoundError: the bundle has no such export.
     """
-    path = folder / ENGINES / EXPORTS[precision] / MODEL
+    path = folder / ENGINES / EXPORTS[name] / MODEL
     if not path.is_file():
         raise NotFoundError(
-            f"{manifest.name} has no export {EXPORTS[precision]}",
+            f"{manifest.name} has no export {EXPORTS[name]}",
             allowed=", ".join(["torch-fp32", *manifest.engines]),
             remedy="make it: planogram compress --set bundle=… --set shop=…",
         )
     return path
 
 
-def _compile(path: Path, precision: Precision, threads: int | None) -> "openvino.CompiledModel":
+def _compile(path: Path, name: EngineName, threads: int | None) -> "openvino.CompiledModel":
     import openvino
 
     core = openvino.Core()
-    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if name == "openvino-bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         # OpenVINO itself would compute in float32 and not say so.
         raise ConfigError(
             "this CPU does not compute in bfloat16",
@@ -117,7 +105,7 @@ def _compile(path: Path, precision: Precision, threads: int | None) -> "openvino
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if name == "openvino-bf16" else "f32",
     } | ({} if threads is None else {"INFERENCE_NUM_THREADS": threads})
     try:
         return core.compile_model(core.read_model(path), "CPU", settings)

@@ -1,20 +1,17 @@
 """The torch engine: the bundle as it was trained, in float32 or bfloat16."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from planogram.config import BackboneConfig
 from planogram.data.collate import collate
-from planogram.data.match import encode
 from planogram.data.tokenizer import PairTokenizer, Tokens
-from planogram.engines.base import Floats, Pair, activate
+from planogram.engines.base import Floats, PairEngine
 from planogram.errors import ConfigError, IntegrityError
 from planogram.models.adapters import adapt, base_digest, load_adapter, merge, mergeable
 from planogram.models.backbone import build_backbone, load_backbone, read_architecture
@@ -31,7 +28,7 @@ Precision = Literal["fp32", "bf16", "int8", "nf4"]
 DTYPES = {"bf16": torch.bfloat16}
 
 
-class TorchEngine:
+class TorchEngine(PairEngine):
     """Runs a bundle with torch.
 
     Args:
@@ -61,25 +58,12 @@ class TorchEngine:
         self.model = model.eval()
         self.tokenizer = PairTokenizer.from_folder(folder, self.manifest.max_tokens)
 
-    def tokenize(self, pairs: Sequence[Pair], features: pd.DataFrame | None = None) -> Tokens:
-        """Token ids of (query text, product text) pairs, with the features that the bundle takes beside them.
-
-        Raises:
-            DataError: the bundle takes features that are not given.
-        """
-        given = pd.DataFrame(index=range(len(pairs))) if features is None else features
-        return encode(self.tokenizer, self.manifest.features, pairs, given)
-
     @torch.inference_mode()
     def infer(self, tokens: Tokens) -> Floats:
         """Logits (pairs, heads) float32."""
         batch = collate(tokens, self.manifest.pad_id)
         logits = self.model(*(None if array is None else torch.from_numpy(array).to(self.device) for array in batch))
         return logits.float().cpu().numpy()
-
-    def finish(self, logits: Floats) -> Floats:
-        """Scores (pairs, heads) float32."""
-        return activate(self.manifest, logits)
 
 
 def load_model(folder: Path, manifest: BundleManifest, *, merged: bool = False) -> CrossEncoder:

@@ -45,9 +45,9 @@ def encoder_layers(backbone: "PreTrainedModel") -> nn.ModuleList:
     layers = getattr(getattr(backbone, "encoder", None), "layer", None)
     if layers is None or not hasattr(layers[0], "intermediate"):
         raise ConfigError(
-            f"a {backbone.config.model_type} backbone cannot be pruned",
-            allowed="architectures with BERT's layers: bert, roberta, xlm-roberta, electra",
-            remedy="choose another backbone, or leave `prune` out",
+            f"a {backbone.config.model_type} backbone has no layers of BERT's kind",
+            allowed="bert, roberta, xlm-roberta, electra",
+            remedy="choose another backbone; or leave `prune` out, and set distill.hidden and distill.relations to 0",
         )
     return layers
 

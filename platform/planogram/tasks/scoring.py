@@ -129,7 +129,9 @@ class ScoringTask:
         self.heads = [plain_head(config, name) for name in config.tasks]
         self.model = initial_model(initial, config, self.features)
         tokenizer = PairTokenizer.from_folder(initial, config.text.max_tokens)
-        self.teacher = Teacher(config.distill, self.model.scorer, self.device) if config.distill.teacher else None
+        reads = (tokenizer, self.features)
+        teaches = config.distill.teacher is not None
+        self.teacher = Teacher(config.distill, self.model.scorer, reads, self.device) if teaches else None
         self.training = _Joined(training_parts(config, self.heads[0], initial))
         self.validation_parts = validation_parts(config)
         self.validation = _Joined({name: examples for name, (examples, _) in self.validation_parts.items()})

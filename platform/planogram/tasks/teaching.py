@@ -13,6 +13,8 @@ from torch import Tensor
 from planogram import storage
 from planogram.config import DistillConfig, FinetuneConfig
 from planogram.data.examples import Examples, Source, corpus, examples
+from planogram.data.features import FeatureSpec
+from planogram.data.tokenizer import PairTokenizer
 from planogram.engines.base import score
 from planogram.engines.torch import TorchEngine
 from planogram.errors import ConfigError
@@ -33,15 +35,30 @@ class Teacher:
     Args:
         config: its bundle, and the weights of the losses.
         student: in training; its last layer is watched from now on.
+        reads: the student's tokenizer and features, whose arrays the teacher is given as well.
         device: of both.
 
     Raises:
-        ConfigError: the teacher is no cross-encoder, or has other heads.
+        ConfigError: the teacher is no cross-encoder, has other heads, or reads other tokens or features.
     """
 
-    def __init__(self, config: DistillConfig, student: CrossEncoder, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: DistillConfig,
+        student: CrossEncoder,
+        reads: tuple[PairTokenizer, FeatureSpec],
+        device: torch.device,
+    ) -> None:
         self.config = config
-        self.model = teaching_engine(config).model.to(device).requires_grad_(False)
+        engine = teaching_engine(config)
+        tokenizer, features = reads
+        if engine.tokenizer.whole.get_vocab() != tokenizer.whole.get_vocab() or engine.manifest.features != features:
+            raise ConfigError(
+                f"{config.teacher} reads other tokens or features than the student",
+                allowed="a teacher with the student's vocabulary and tower",
+                remedy="give the student the teacher's backbone, or one pruned from it, and its tower",
+            )
+        self.model = engine.model.to(device).requires_grad_(False)
         if self.model.head_names != student.head_names:
             raise ConfigError(
                 f"the teacher has the heads {', '.join(self.model.head_names)}",
