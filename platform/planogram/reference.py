@@ -76,7 +76,7 @@ def _default(field: FieldInfo) -> str:
         return "see below"
     if value is None or value in ({}, ()):
         return "none"
-    return f"`{', '.join(value) if isinstance(value, tuple) else value}`"
+    return f"`{', '.join(map(str, value)) if isinstance(value, tuple) else value}`"
 
 
 def _type(field: FieldInfo) -> str:

@@ -6,7 +6,7 @@ import torch
 
 from planogram.compress.export import to_openvino
 from planogram.compress.quantize import single_batches, to_int8
-from planogram.compress.sensitivity import layer_errors, most_sensitive, outputs
+from planogram.compress.sensitivity import layer_errors, least_smoothing_error, most_sensitive, outputs
 from planogram.config import BackboneConfig, QuantizeConfig
 from planogram.data.tokenizer import PairTokenizer
 from planogram.models.backbone import load_backbone
@@ -15,7 +15,7 @@ from planogram.models.pruning import encoder_layers
 
 CORPUS = ["red running shoes", "blue kettle with a lid", "a lamp", "green lamp shade"] * 3
 PAIRS = [("red shoes", "blue running shoes"), ("kettle", "blue kettle with a lid"), ("lamp shade", "a lamp")] * 4
-CONFIG = QuantizeConfig()
+SMOOTHING = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +35,17 @@ def made():
 
 def test_what_stays_in_float_loses_nothing(made):
     graph, batches = made
-    same = to_int8(graph, batches, CONFIG, float_layers=[0, 1, 2], float_rest=True)
+    same = to_int8(graph, batches, SMOOTHING, float_layers=[0, 1, 2], float_rest=True)
     np.testing.assert_allclose(outputs(same, batches), outputs(graph, batches), atol=1e-5)
 
 
 def test_a_layer_in_float_loses_less(made):
     graph, batches = made
-    errors = layer_errors(graph, batches, CONFIG, 3)
+    errors = layer_errors(graph, batches, SMOOTHING, 3)
     assert list(errors) == [0, 1, 2] and all(error > 0 for error in errors.values())
     wanted = outputs(graph, batches)
     whole, mixed = (
-        np.square(outputs(to_int8(graph, batches, CONFIG, float_layers=kept), batches) - wanted).mean()
+        np.square(outputs(to_int8(graph, batches, SMOOTHING, float_layers=kept), batches) - wanted).mean()
         for kept in ([], most_sensitive(errors, 2))
     )
     assert mixed < whole
@@ -54,3 +54,25 @@ def test_a_layer_in_float_loses_less(made):
 def test_the_most_sensitive_layers_rise():
     assert most_sensitive({0: 0.1, 1: 0.5, 2: 0.3}, 2) == [1, 2]
     assert most_sensitive({0: 0.1}, 3) == [0]
+
+
+def test_the_smoothing_that_moves_outputs_least_is_chosen(made):
+    graph, batches = made
+    best, errors = least_smoothing_error(graph, batches, QuantizeConfig(smooth_quant=(0.1, 0.5, 0.9)))
+    assert list(errors) == [0.1, 0.5, 0.9] and errors[best] == min(errors.values())
+    wanted = outputs(graph, batches)
+    moved = np.square(outputs(to_int8(graph, batches, best), batches) - wanted).mean()
+    assert moved == pytest.approx(errors[best])
+
+
+def test_one_smoothing_is_no_choice(made):
+    graph, batches = made
+    assert least_smoothing_error(graph, batches, QuantizeConfig(smooth_quant=(0.4,))) == (0.4, {})
+
+
+def test_tower_and_heads_stay_in_float(made):
+    graph, batches = made
+    small = to_int8(graph, batches, SMOOTHING)
+    heads = small.get_results()[0].input_value(0).get_node()
+    assert heads.get_type_name() == "MatMul"
+    assert all(value.get_node().get_type_name() != "FakeQuantize" for value in heads.input_values())

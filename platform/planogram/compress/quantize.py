@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from planogram.config import QuantizeConfig
 from planogram.data.collate import Batch, collate
 from planogram.data.tokenizer import Tokens
 from planogram.errors import ConfigError
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     import openvino
 
 LAYER = re.compile(r"\.encoder\.layer\.(\d+)[./]")
+# A few multiplications at the end, whose errors nothing evens out.
+OUTSIDE = re.compile(r"^self\.model\.(tower|heads)\.")
 
 
 def sample(total: int, count: int, seed: int = 0) -> npt.NDArray[np.intp]:
@@ -33,17 +34,19 @@ def single_batches(tokens: Tokens, pad_id: int) -> list[Batch]:
 def to_int8(
     graph: "openvino.Model",
     batches: Sequence[Batch],
-    config: QuantizeConfig,
+    smoothing: float,
     *,
+    full_range: bool = False,
     float_layers: Sequence[int] = (),
     float_rest: bool = False,
 ) -> "openvino.Model":
-    """Quantize weights and activations of the matrix products.
+    """Quantize weights and activations of the backbone's matrix products; tower and heads stay as they are.
 
     Args:
         graph: float32; it is left as it is.
         batches: what the ranges of activations are taken from.
-        config: how.
+        smoothing: how much of the outliers of activations moves into weights, 0..1.
+        full_range: whether weights use all of their eight bits.
         float_layers: encoder layers that stay as they are.
         float_rest: whether all that is in no encoder layer stays as well.
 
@@ -67,17 +70,18 @@ def to_int8(
         ignored_scope=_ignored(graph, float_layers, float_rest=float_rest),
         advanced_parameters=AdvancedQuantizationParameters(
             # Without VNNI, the 16-bit sums of two products overflow unless weights keep one bit free.
-            overflow_fix=OverflowFix.DISABLE if config.full_range else OverflowFix.ENABLE,
-            smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=config.smooth_quant),
+            overflow_fix=OverflowFix.DISABLE if full_range else OverflowFix.ENABLE,
+            smooth_quant_alphas=AdvancedSmoothQuantParameters(matmul=smoothing),
         ),
     )
 
 
-def _ignored(graph: "openvino.Model", layers: Sequence[int], *, float_rest: bool) -> "nncf.IgnoredScope | None":
+def _ignored(graph: "openvino.Model", layers: Sequence[int], *, float_rest: bool) -> "nncf.IgnoredScope":
     """By the names that nodes have from their modules."""
     import nncf
 
-    names = [node.get_friendly_name() for node in graph.get_ordered_ops()]
+    nodes = graph.get_ordered_ops()
+    names = [node.get_friendly_name() for node in nodes]
     inside = {name: int(found[1]) for name in names if (found := LAYER.search(name))}
     if layers and not inside:
         raise ConfigError(
@@ -85,5 +89,14 @@ def _ignored(graph: "openvino.Model", layers: Sequence[int], *, float_rest: bool
             allowed="quantize.float_layers=0",
             remedy="set it to 0",
         )
-    chosen = [name for name in names if (inside[name] in layers if name in inside else float_rest)]
-    return nncf.IgnoredScope(names=chosen, validate=False) if layers or float_rest else None
+    outside = {node.get_friendly_name() for node in nodes if _multiplies_outside(node)}
+    chosen = [name for name in names if (inside[name] in layers if name in inside else float_rest or name in outside)]
+    return nncf.IgnoredScope(names=chosen, validate=False)
+
+
+def _multiplies_outside(node: "openvino.Node") -> bool:
+    """Whether a node multiplies with weights of the tower or of the heads; its own name may be that of a cast."""
+    if node.get_type_name() != "MatMul":
+        return False
+    sources = [value.get_node().get_friendly_name() for value in node.input_values()]
+    return any(OUTSIDE.match(name) for name in sources)

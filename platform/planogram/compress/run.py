@@ -13,7 +13,7 @@ from planogram.compress.kinds import Kind, kind_of
 from planogram.compress.parity import faults, measure
 from planogram.compress.quantize import sample, single_batches, to_int8
 from planogram.compress.recover import digest_of, examples_of, smaller, trimmed
-from planogram.compress.sensitivity import layer_errors, most_sensitive
+from planogram.compress.sensitivity import layer_errors, least_smoothing_error, most_sensitive
 from planogram.config import CompressConfig, ToleranceConfig
 from planogram.data.examples import Examples
 from planogram.engines.openvino import MODEL
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DRAFT = "bundle"
 LOSSY = ("openvino-int8",)
+MEASURED = ("smoothing", "smoothing_errors", "layer_errors")
 # A graph in float32 differs from torch in the order of its sums alone.
 EXACT = ToleranceConfig(max_difference=1e-4, mean_difference=1e-5, kendall_tau=0.999, ndcg_loss=1e-3)
 
@@ -35,8 +36,9 @@ def run(config: CompressConfig) -> dict[str, Any]:
 
     Returns:
         `bundle` (folder), `kind`, `reference` (what was compressed), `engines` (name -> parity, with `faults` where the
-        export may not be published), `pairs` (how many were compared) and `layer_errors` (encoder layer -> mean squared
-        change of the outputs by its quantization, where `quantize.float_layers` asked for it).
+        export may not be published), `pairs` (how many were compared); and for int8 `smoothing` (that was chosen),
+        `smoothing_errors` (smoothing -> mean squared change of the outputs) and `layer_errors` (encoder layer -> the
+        same, where `quantize.float_layers` asked for it).
 
     Raises:
         NotFoundError: there is no such bundle or shop.
@@ -60,7 +62,7 @@ def run(config: CompressConfig) -> dict[str, Any]:
         "reference": version.reference if version.version else version.path,
         "engines": found,
         "pairs": pairs,
-        "layer_errors": made.lineage["compressed"]["layer_errors"],
+        **{name: value for name, value in made.lineage["compressed"].items() if name in MEASURED},
     }
 
 
@@ -76,9 +78,9 @@ def _made(config: CompressConfig, version: ModelVersion, path: str, aside: Path)
     held_out = whole_lists(examples_of(kind.task, manifest, config, "test"), config.pairs)
     with write_bundle(str(aside / DRAFT), manifest.model_copy(update={"engines": {}})) as target:
         _copy(folder, target, MANIFEST, ENGINES)
-        errors = _export(config, kind, manifest, target)
+        measured = _export(config, kind, manifest, target)
     parities = _compare(config, kind, (path, str(aside / DRAFT)), held_out)
-    compressed = {"from": version.digest, "config": config.model_dump(mode="json"), "layer_errors": errors}
+    compressed = {"from": version.digest, "config": config.model_dump(mode="json")} | measured
     lineage = manifest.lineage | {"compressed": compressed}
     return manifest.model_copy(update={"engines": parities, "lineage": lineage}), len(held_out)
 
@@ -94,36 +96,42 @@ def whole_lists(examples: Examples, count: int) -> Examples:
     return examples.take(np.flatnonzero(np.isin(examples.groups, kept)))
 
 
-def _export(config: CompressConfig, kind: Kind, manifest: BundleManifest, target: Path) -> dict[str, float]:
-    """Write the graphs below `engines/`; returns what each layer loses by int8, where that was asked for."""
+def _export(config: CompressConfig, kind: Kind, manifest: BundleManifest, target: Path) -> dict[str, Any]:
+    """Write the graphs below `engines/`; returns what was measured for int8."""
     import openvino
 
     graph = to_openvino(kind.model, kind.columns)
-    errors: dict[str, float] = {}
+    measured: dict[str, Any] = {}
     for name in config.engines:
         made = graph
         if name == "openvino-int8":
-            made, errors = _quantized(graph, config, kind, manifest)
+            made, measured = _quantized(graph, config, kind, manifest)
         place = target / ENGINES / name
         place.mkdir(parents=True)
         openvino.save_model(made, place / MODEL, compress_to_fp16=False)
-    return errors
+    return measured
 
 
 def _quantized(
     graph: "openvino.Model", config: CompressConfig, kind: Kind, manifest: BundleManifest
-) -> "tuple[openvino.Model, dict[str, float]]":
-    """The graph in int8, and what each layer loses, where that was asked for."""
+) -> "tuple[openvino.Model, dict[str, Any]]":
+    """The graph in int8, and what was measured to make it."""
     training = examples_of(kind.task, manifest, config, "train")
     few = training.take(sample(len(training), config.quantize.calibration_pairs))
     batches = single_batches(kind.tokenize(few), manifest.pad_id)
-    if not config.quantize.float_layers:
-        return to_int8(graph, batches, config.quantize), {}
-    errors = layer_errors(graph, batches, config.quantize, kind.model.backbone.config.num_hidden_layers)
-    kept = most_sensitive(errors, config.quantize.float_layers)
-    return to_int8(graph, batches, config.quantize, float_layers=kept), {
-        str(layer): error for layer, error in errors.items()
+    full_range, count = config.quantize.full_range, config.quantize.float_layers
+    smoothing, tried = least_smoothing_error(graph, batches, config.quantize)
+    errors: dict[int, float] = {}
+    if count:
+        layers = kind.model.backbone.config.num_hidden_layers
+        errors = layer_errors(graph, batches, smoothing, layers, full_range=full_range)
+    made = to_int8(graph, batches, smoothing, full_range=full_range, float_layers=most_sensitive(errors, count))
+    measured = {
+        "smoothing": smoothing,
+        "smoothing_errors": {str(value): error for value, error in tried.items()},
+        "layer_errors": {str(layer): error for layer, error in errors.items()},
     }
+    return made, measured
 
 
 def _compare(config: CompressConfig, kind: Kind, paths: tuple[str, str], examples: Examples) -> dict[str, Parity]:

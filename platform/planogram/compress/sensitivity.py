@@ -1,4 +1,4 @@
-"""Which layers of a graph lose most by int8, and a quantization that leaves them in float."""
+"""What int8 costs a graph: how much smoothing costs least, and which layers lose most."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,31 +13,51 @@ from planogram.data.collate import Batch
 if TYPE_CHECKING:
     import openvino
 
-# Pairs on which outputs are compared: enough to order layers.
-COMPARED = 64
+
+def least_smoothing_error(
+    graph: "openvino.Model", batches: Sequence[Batch], config: QuantizeConfig
+) -> tuple[float, dict[float, float]]:
+    """The smoothing by which the outputs move least.
+
+    Args:
+        graph: float32.
+        batches: what ranges are taken from, and whose outputs are compared.
+        config: of the quantization, with the smoothings to try.
+
+    Returns:
+        The best, and smoothing -> mean squared change of the outputs; empty where there is no choice.
+    """
+    if len(config.smooth_quant) == 1:
+        return config.smooth_quant[0], {}
+    wanted = outputs(graph, batches)
+    found = {}
+    for smoothing in config.smooth_quant:
+        small = to_int8(graph, batches, smoothing, full_range=config.full_range)
+        found[smoothing] = float(np.square(outputs(small, batches) - wanted).mean())
+    return min(found, key=found.__getitem__), found
 
 
 def layer_errors(
-    graph: "openvino.Model", batches: Sequence[Batch], config: QuantizeConfig, layers: int
+    graph: "openvino.Model", batches: Sequence[Batch], smoothing: float, layers: int, *, full_range: bool = False
 ) -> dict[int, float]:
     """How far the outputs move when one layer alone is quantized.
 
     Args:
         graph: float32.
         batches: what ranges are taken from, and whose outputs are compared.
-        config: of the quantization.
+        smoothing: as in `to_int8`.
         layers: of the encoder.
+        full_range: as in `to_int8`.
 
     Returns:
         Layer -> mean squared change of the outputs.
     """
-    compared = batches[:COMPARED]
-    wanted = outputs(graph, compared)
+    wanted = outputs(graph, batches)
     found = {}
     for layer in range(layers):
         others = [other for other in range(layers) if other != layer]
-        small = to_int8(graph, batches, config, float_layers=others, float_rest=True)
-        found[layer] = float(np.square(outputs(small, compared) - wanted).mean())
+        small = to_int8(graph, batches, smoothing, full_range=full_range, float_layers=others, float_rest=True)
+        found[layer] = float(np.square(outputs(small, batches) - wanted).mean())
     return found
 
 

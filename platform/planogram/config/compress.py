@@ -14,6 +14,7 @@ EngineName = Literal[
 ExportName = Literal["openvino-fp32", "openvino-int8"]
 TorchName = Literal["torch-fp32", "torch-bf16", "torch-int8", "torch-nf4"]
 Importance = Literal["taylor", "wanda", "magnitude"]
+Smoothing = Annotated[float, Field(ge=0, le=1)]
 Shape = Annotated[str, Field(pattern=r"^[1-9][0-9]*x[1-9][0-9]*$")]
 
 
@@ -48,8 +49,11 @@ class QuantizeConfig(Section):
     """Post-training quantization to int8."""
 
     calibration_pairs: int = Field(300, ge=1, description="of the training part, by which activations are ranged")
-    smooth_quant: float = Field(
-        0.5, ge=0, le=1, description="how much of the outliers of activations moves into weights (Xiao et al. 2023)"
+    smooth_quant: Annotated[tuple[Smoothing, ...], Field(strict=False)] = Field(
+        (0.5, 0.7, 0.9),
+        min_length=1,
+        description="how much of the outliers of activations moves into weights (Xiao et al. 2023); of several, that "
+        "by which the calibration pairs' scores move least",
     )
     float_layers: int = Field(
         0, ge=0, description="encoder layers that lose most by int8 and stay in float; each layer is tried by itself"
