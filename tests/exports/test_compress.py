@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 
 from planogram import storage
@@ -12,7 +13,7 @@ from planogram.compress import run as compress
 from planogram.config import CompressConfig, EvaluateConfig, SplitConfig
 from planogram.engines.base import score
 from planogram.engines.load import load_engine
-from planogram.errors import NotFoundError, ParityError
+from planogram.errors import ConfigError, NotFoundError, ParityError
 from planogram.evaluate import offline
 from planogram.registry.bundle import MANIFEST, open_bundle, write_bundle
 from planogram.registry.store import Registry
@@ -49,6 +50,18 @@ def test_every_export_says_how_far_it_is_off(compressed):
     assert 0 < parities["openvino-int8"].mean_difference < 0.1
     assert parities["openvino-int8"].pairs == compressed["pairs"] == 24
     assert all(compressed["engines"][name]["kendall_tau"] == parities[name].kendall_tau for name in parities)
+
+
+@pytest.mark.parametrize(
+    ("half", "whole"), [("openvino-bf16", "openvino-fp32"), ("openvino-int8-bf16", "openvino-int8")]
+)
+def test_an_export_runs_in_bfloat16_where_the_cpu_has_it_and_is_refused_elsewhere(compressed, half, whole):
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(ConfigError, match="bfloat16"):
+            load_engine(compressed["bundle"], half)
+        return
+    found, wanted = (score(load_engine(compressed["bundle"], name), PAIRS, 64).values for name in (half, whole))
+    assert 0 < np.abs(found - wanted).max() < 0.05
 
 
 def test_batches_of_any_shape_score_the_same(compressed):

@@ -9,7 +9,14 @@ from planogram.config.training import ClusterConfig, LaunchConfig, OptimizerConf
 from planogram.section import Names, Section
 
 EngineName = Literal[
-    "torch-fp32", "torch-bf16", "torch-int8", "torch-nf4", "openvino-fp32", "openvino-bf16", "openvino-int8"
+    "torch-fp32",
+    "torch-bf16",
+    "torch-int8",
+    "torch-nf4",
+    "openvino-fp32",
+    "openvino-bf16",
+    "openvino-int8",
+    "openvino-int8-bf16",
 ]
 ExportName = Literal["openvino-fp32", "openvino-int8"]
 TorchName = Literal["torch-fp32", "torch-bf16", "torch-int8", "torch-nf4"]

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     import openvino
 
 MODEL = "model.xml"
-#: engine -> the folder of its export; bfloat16 is computed from the float32 weights
+#: engine -> the folder of its export; `…-bf16` computes in bfloat16 what the export has in float32
 EXPORTS: dict[EngineName, str] = {
     "openvino-fp32": "openvino-fp32",
     "openvino-bf16": "openvino-fp32",
     "openvino-int8": "openvino-int8",
+    "openvino-int8-bf16": "openvino-int8",
 }
 
 
@@ -95,7 +96,8 @@ def _compile(path: Path, name: EngineName, threads: int | None) -> "openvino.Com
     import openvino
 
     core = openvino.Core()
-    if name == "openvino-bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    in_bf16 = name.endswith("-bf16")
+    if in_bf16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         # OpenVINO itself would compute in float32 and not say so.
         raise ConfigError(
             "this CPU does not compute in bfloat16",
@@ -105,7 +107,7 @@ def _compile(path: Path, name: EngineName, threads: int | None) -> "openvino.Com
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
-        "INFERENCE_PRECISION_HINT": "bf16" if name == "openvino-bf16" else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
     } | ({} if threads is None else {"INFERENCE_NUM_THREADS": threads})
     try:
         return core.compile_model(core.read_model(path), "CPU", settings)
