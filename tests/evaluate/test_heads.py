@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from planogram.data.examples import TASKS, examples
-from planogram.evaluate.heads import head_metrics
+from planogram.evaluate.heads import graded_intervals, head_metrics
 from planogram.registry.bundle import Head
 
 
@@ -31,3 +31,31 @@ def test_a_click_model_is_measured_against_judged_grades():
     assert found["spearman"] == pytest.approx(1.0)
     assert found["ndcg@10"] == pytest.approx(1.0)
     assert "kappa" not in found
+
+
+def _noisy(users: int, rows: int):
+    """Every user likes all or nothing, and a score that half knows it."""
+    generator = np.random.default_rng(0)
+    liked = np.repeat(generator.integers(0, 2, users), rows).astype(float)
+    scores = np.clip(0.3 + 0.3 * liked + generator.normal(0, 0.2, users * rows), 0, 1).astype(np.float32)
+    return liked, np.repeat(np.arange(users), rows), scores
+
+
+def test_an_interval_holds_the_metric_and_is_wider_where_rows_belong_together():
+    liked, users, scores = _noisy(30, 10)
+    pairs = [("u", str(row)) for row in range(len(liked))]
+    head, spec = Head(name="preference"), TASKS["preference"]
+    together, apart = (
+        graded_intervals(head, spec, examples(pairs, liked, groups), scores, 200, 0)
+        for groups in (users, np.arange(len(liked)))
+    )
+    value = head_metrics(head, spec, examples(pairs, liked, users), scores)["log_loss"]
+    assert together["log_loss"][0] < value < together["log_loss"][1]
+    assert set(together) >= {"auc", "log_loss", "calibration_error"}
+    widths = [interval["calibration_error"][1] - interval["calibration_error"][0] for interval in (together, apart)]
+    assert widths[0] > widths[1]
+
+
+def test_one_group_has_no_interval():
+    scores = np.array([0.1, 0.9], dtype=np.float32)
+    assert graded_intervals(Head(name="click"), TASKS["click"], graded([0, 1]), scores, 100, 0) == {}

@@ -17,6 +17,7 @@ from planogram.registry.bundle import Calibration, Head
 
 # More grades than this are a continuous scale, which has no cutoffs.
 MAX_GRADES = 20
+MAX_RESAMPLES = 200
 Scores = npt.NDArray[np.float32]
 
 
@@ -52,6 +53,39 @@ def graded_metrics(head: Head, spec: TaskSpec, examples: Examples, scores: Score
             "kappa": quadratic_kappa(examples.grades, grade_of(scores, head.cutoffs, np.asarray(head.grades)))
         }
     return metrics | decisions(targets, scores >= head.cutoffs[0])
+
+
+def graded_intervals(
+    head: Head, spec: TaskSpec, examples: Examples, scores: Scores, resamples: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    """95 % bootstrap intervals of `graded_metrics`, over resampled groups: the rows of one query or user go together.
+
+    Args:
+        head: with cutoffs, where its task has them.
+        spec: the task.
+        examples: with grades and groups.
+        scores: (examples,) 0..1.
+        resamples: how many; more than `MAX_RESAMPLES` are not drawn, since each computes every metric anew.
+        seed: of the draws.
+
+    Returns:
+        Metric -> (low, high); empty with fewer than two groups. A resample of one class alone has no AUC.
+
+    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap; Field & Welsh 2007 for whole clusters.
+    """
+    numbers = np.unique(examples.groups, return_inverse=True)[1]
+    rows = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+    if len(rows) < 2:
+        return {}
+    generator = np.random.default_rng(seed)
+    found: dict[str, list[float]] = {}
+    for _ in range(min(resamples, MAX_RESAMPLES)):
+        drawn = np.concatenate([rows[group] for group in generator.integers(0, len(rows), len(rows))])
+        for name, value in graded_metrics(head, spec, examples.take(drawn), scores[drawn]).items():
+            found.setdefault(name, []).append(value)
+    return {
+        name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))) for name, values in found.items()
+    }
 
 
 def _correlation(examples: Examples, scores: Scores) -> dict[str, float]:

@@ -15,7 +15,7 @@ from planogram.engines.base import score
 from planogram.engines.load import load_engine
 from planogram.errors import ConfigError
 from planogram.evaluate import retrieval, sequences
-from planogram.evaluate.heads import head_metrics
+from planogram.evaluate.heads import graded_intervals, head_metrics
 from planogram.evaluate.lexical import bm25
 from planogram.evaluate.metrics import Interval, bootstrap, per_query
 from planogram.registry.bundle import BundleManifest, Head, open_bundle
@@ -31,8 +31,8 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
 
     Returns:
         `bundle`, `part`, `fold`, `examples`, `queries`, `metrics` (name -> value; those of further heads as
-        `head.name`), `intervals` (name -> [low, high] of what is a mean over queries), `lexical` (ranking metrics of
-        BM25), `truncated` (share) and `data_digest`.
+        `head.name`), `intervals` (name -> [low, high] of the first head, over resampled queries, users or texts),
+        `lexical` (ranking metrics of BM25), `truncated` (share) and `data_digest`.
 
     Raises:
         NotFoundError: there is no such bundle or shop.
@@ -74,12 +74,18 @@ def _evaluate_heads(
     first_scores = scored["score_0"].to_numpy(dtype=np.float32)[: len(first)]
     ranks = TASKS[heads[0][2]].ranks and len(np.unique(first.groups)) < len(first)
     lexical = rank_metrics(first, bm25(first.pairs), config) if ranks else {}
-    intervals = rank_metrics(first, first_scores, config) if ranks else {}
+    _, head, task = heads[0]
+    intervals = graded_intervals(
+        _comparable(head, task), TASKS[task], first, first_scores, config.bootstrap, config.seed
+    )
+    if ranks:
+        means = rank_metrics(first, first_scores, config)
+        intervals |= {name: (interval.low, interval.high) for name, interval in means.items()}
     return {
         "examples": len(first),
         "queries": len(np.unique(first.groups)),
         "metrics": metrics,
-        "intervals": {name: [interval.low, interval.high] for name, interval in intervals.items()},
+        "intervals": {name: list(interval) for name, interval in intervals.items()},
         "lexical": _means(lexical),
         "truncated": float(scored["truncated"].mean()),
     }
