@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from planogram.data.examples import TASKS, examples
-from planogram.evaluate.heads import graded_intervals, head_metrics
+from planogram.errors import ConfigError
+from planogram.evaluate.heads import beside_floor, graded_intervals, head_metrics
 from planogram.registry.bundle import Head
 
 
@@ -59,3 +60,18 @@ def test_an_interval_holds_the_metric_and_is_wider_where_rows_belong_together():
 def test_one_group_has_no_interval():
     scores = np.array([0.1, 0.9], dtype=np.float32)
     assert graded_intervals(Head(name="click"), TASKS["click"], graded([0, 1]), scores, 100, 0) == {}
+
+
+def test_a_model_stands_beside_one_number_alone():
+    liked, users, scores = _noisy(30, 10)
+    known = examples([("u", str(row)) for row in range(len(liked))], liked, users)
+    known.features["share"] = np.where(np.arange(len(liked)) % 10, 1 - liked, np.nan)
+    found = beside_floor(Head(name="preference"), known, scores, "share", 200, 0)
+    auc = head_metrics(Head(name="preference"), TASKS["preference"], known, scores)["auc"]
+    assert found["auc"] < 0.2 and found["gain"] == pytest.approx(auc - found["auc"])
+    assert found["gain_interval"][0] <= found["gain"] <= found["gain_interval"][1]
+
+
+def test_a_floor_that_the_model_does_not_read_is_refused():
+    with pytest.raises(ConfigError, match="floor=price"):
+        beside_floor(Head(name="click"), graded([0, 1]), np.array([0.1, 0.9], dtype=np.float32), "price", 10, 0)

@@ -150,6 +150,9 @@ class EvaluateConfig(Section):
     split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
     clicks: ClickConfig | None = Field(None, description="how clicks are counted; absent: as the bundle was trained")
     engine: EngineName = Field("torch-fp32", description="that scores; `openvino-…` needs its export in the bundle")
+    floor: str | None = Field(
+        None, description="a feature of the model, such as liked_share: how much better the scores order than it alone"
+    )
     k: int = Field(10, ge=1, description="cut of NDCG, MRR and recall")
     batch_tokens: int = Field(4096, ge=128)
     bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % intervals; 0: none")

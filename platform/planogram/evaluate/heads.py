@@ -1,9 +1,15 @@
 """What a head's scores are worth: ranking, grading, decisions and calibration, and what is fitted to them."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from planogram.data.examples import Examples, TaskSpec
+from planogram.errors import ConfigError
 from planogram.evaluate.metrics import (
     binary_metrics,
     decisions,
@@ -73,19 +79,69 @@ def graded_intervals(
 
     Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap; Field & Welsh 2007 for whole clusters.
     """
-    numbers = np.unique(examples.groups, return_inverse=True)[1]
-    rows = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
-    if len(rows) < 2:
-        return {}
-    generator = np.random.default_rng(seed)
     found: dict[str, list[float]] = {}
-    for _ in range(min(resamples, MAX_RESAMPLES)):
-        drawn = np.concatenate([rows[group] for group in generator.integers(0, len(rows), len(rows))])
+    for drawn in _resampled(examples, resamples, seed):
         for name, value in graded_metrics(head, spec, examples.take(drawn), scores[drawn]).items():
             found.setdefault(name, []).append(value)
+    bounds = {name: np.quantile(values, [0.025, 0.975]) for name, values in found.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+
+
+def beside_floor(
+    head: Head, examples: Examples, scores: Scores, column: str, resamples: int, seed: int
+) -> dict[str, Any]:
+    """How much better the scores order than one number does by itself.
+
+    Args:
+        head: whose upper half of grades is positive.
+        examples: with the column among their features; a missing value counts as their mean.
+        scores: (examples,) 0..1.
+        column: of the features; more is better.
+        resamples: as in `graded_intervals`.
+        seed: of the draws.
+
+    Returns:
+        `column`, `auc` (of the column), `gain` (of the scores' AUC over it) and `gain_interval` (95 %, of both on the
+        same resampled groups).
+
+    Raises:
+        ConfigError: the model has no such column, or one class alone occurs.
+    """
+    if column not in examples.features:
+        raise ConfigError(
+            f"floor={column}, which the model does not read",
+            allowed=", ".join(examples.features.columns) or "none: it has no tower.features",
+            remedy="choose one of them",
+        )
+    targets = examples.grades > (head.low + head.high) / 2
+    values = pd.to_numeric(examples.features[column]).to_numpy(dtype=np.float64)
+    values = np.where(np.isnan(values), np.nanmean(values), values)
+    if targets.all() or not targets.any():
+        raise ConfigError("floor: all examples are of one class", remedy="evaluate a part that has both")
+    gains = [
+        _auc_gain(targets[drawn], scores[drawn], values[drawn])
+        for drawn in _resampled(examples, resamples, seed)
+        if 0 < targets[drawn].sum() < len(drawn)
+    ]
     return {
-        name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))) for name, values in found.items()
+        "column": column,
+        "auc": float(roc_auc_score(targets, values)),
+        "gain": _auc_gain(targets, scores, values),
+        "gain_interval": [float(bound) for bound in np.quantile(gains, [0.025, 0.975])] if gains else None,
     }
+
+
+def _auc_gain(targets: npt.NDArray[np.bool_], scores: Scores, floor: npt.NDArray[np.float64]) -> float:
+    return float(roc_auc_score(targets, scores) - roc_auc_score(targets, floor))
+
+
+def _resampled(examples: Examples, resamples: int, seed: int) -> Iterator[npt.NDArray[np.intp]]:
+    """Rows of as many groups as there are, drawn with replacement; none where there is one group alone."""
+    numbers = np.unique(examples.groups, return_inverse=True)[1]
+    rows = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+    generator = np.random.default_rng(seed)
+    for _ in range(min(resamples, MAX_RESAMPLES) if len(rows) > 1 else 0):
+        yield np.concatenate([rows[group] for group in generator.integers(0, len(rows), len(rows))])
 
 
 def _correlation(examples: Examples, scores: Scores) -> dict[str, float]:

@@ -15,7 +15,7 @@ from planogram.engines.base import score
 from planogram.engines.load import load_engine
 from planogram.errors import ConfigError
 from planogram.evaluate import retrieval, sequences
-from planogram.evaluate.heads import graded_intervals, head_metrics
+from planogram.evaluate.heads import beside_floor, graded_intervals, head_metrics
 from planogram.evaluate.lexical import bm25
 from planogram.evaluate.metrics import Interval, bootstrap, per_query
 from planogram.registry.bundle import BundleManifest, Head, open_bundle
@@ -32,7 +32,8 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     Returns:
         `bundle`, `part`, `fold`, `examples`, `queries`, `metrics` (name -> value; those of further heads as
         `head.name`), `intervals` (name -> [low, high] of the first head, over resampled queries, users or texts),
-        `lexical` (ranking metrics of BM25), `truncated` (share) and `data_digest`.
+        `lexical` (ranking metrics of BM25), `truncated` (share), `data_digest`, and `floor` (as `beside_floor` returns
+        it) where one was asked for.
 
     Raises:
         NotFoundError: there is no such bundle or shop.
@@ -81,7 +82,7 @@ def _evaluate_heads(
     if ranks:
         means = rank_metrics(first, first_scores, config)
         intervals |= {name: (interval.low, interval.high) for name, interval in means.items()}
-    return {
+    result: dict[str, Any] = {
         "examples": len(first),
         "queries": len(np.unique(first.groups)),
         "metrics": metrics,
@@ -89,6 +90,9 @@ def _evaluate_heads(
         "lexical": _means(lexical),
         "truncated": float(scored["truncated"].mean()),
     }
+    if config.floor:
+        result["floor"] = beside_floor(head, first, first_scores, config.floor, config.bootstrap, config.seed)
+    return result
 
 
 def _comparable(head: Head, task: str) -> Head:

@@ -22,4 +22,9 @@ def render(result: dict[str, Any]) -> Table:
             f"{interval[0]:.4f} … {interval[1]:.4f}" if interval else "",
             f"{lexical:.4f}" if lexical is not None else "",
         )
+    if floor := result.get("floor"):
+        interval = floor["gain_interval"]
+        table.add_row(f"auc of {floor['column']} alone", f"{floor['auc']:.4f}")
+        between = f"{interval[0]:+.4f} … {interval[1]:+.4f}" if interval else ""
+        table.add_row("auc above it", f"{floor['gain']:+.4f}", between)
     return table
