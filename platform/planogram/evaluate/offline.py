@@ -76,9 +76,8 @@ def _evaluate_heads(
     ranks = TASKS[heads[0][2]].ranks and len(np.unique(first.groups)) < len(first)
     lexical = rank_metrics(first, bm25(first.pairs), config) if ranks else {}
     _, head, task = heads[0]
-    intervals = graded_intervals(
-        _comparable(head, task), TASKS[task], first, first_scores, config.bootstrap, config.seed
-    )
+    head = _comparable(head, task)
+    intervals = graded_intervals(head, TASKS[task], first, first_scores, config.bootstrap, config.seed)
     if ranks:
         means = rank_metrics(first, first_scores, config)
         intervals |= {name: (interval.low, interval.high) for name, interval in means.items()}
