@@ -53,7 +53,7 @@ def hidden_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
         teacher: of the same shape.
         mask: (batch, tokens) 1 for a token, 0 for padding.
     """
-    errors = (student - teacher.detach()).square().mean(-1)
+    errors = (student.float() - teacher.detach().float()).square().mean(-1)
     return (errors * mask).sum() / mask.sum()
 
 
@@ -80,6 +80,6 @@ def relation_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 def _relations(states: Tensor, mask: Tensor) -> Tensor:
     """(batch, heads, tokens, tokens) log probabilities; padding is no one's relation."""
     batch, tokens, width = states.shape
-    heads = states.view(batch, tokens, RELATION_HEADS, width // RELATION_HEADS).transpose(1, 2)
+    heads = states.float().view(batch, tokens, RELATION_HEADS, width // RELATION_HEADS).transpose(1, 2)
     scores = heads @ heads.transpose(-1, -2) / (width // RELATION_HEADS) ** 0.5
     return functional.log_softmax(scores.masked_fill(~mask[:, None, None, :].bool(), float("-inf")), dim=-1)

@@ -166,7 +166,12 @@ class ScoringTask:
             if (self.training.heads[positions] == column).any()
         ]
         own = torch.stack(losses).sum() + regularizer(self.model.scorer.backbone)
-        return own if self.teacher is None else self.config.distill.labels * own + self.teacher.loss(logits, inputs)
+        if self.teacher is None:
+            return own
+        # A teacher in float32 beside a student in bfloat16 would take most of a step.
+        with engine.autocast():
+            wanted = self.teacher.logits(inputs)
+        return self.config.distill.labels * own + self.teacher.loss(logits, wanted, inputs[1])
 
     def _task_loss(self, column: int, logits: Tensor, positions: Positions) -> Tensor:
         rows = np.flatnonzero(self.training.heads[positions] == column)

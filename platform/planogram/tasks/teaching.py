@@ -68,20 +68,23 @@ class Teacher:
         watched = config.hidden > 0 or config.relations > 0
         self._seen = (Taps(student), Taps(self.model)) if watched else None
 
-    def loss(self, logits: Tensor, inputs: Sequence[Tensor | None]) -> Tensor:
-        """What the student's pass over a batch lacks of the teacher's, float32.
+    @torch.no_grad()
+    def logits(self, inputs: Sequence[Tensor | None]) -> Tensor:
+        """(batch, heads) of the teacher for what both read, in the order of `Batch`."""
+        found: Tensor = self.model(*inputs)
+        return found
+
+    def loss(self, logits: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+        """What the student's last pass lacks of the teacher's, float32.
 
         Args:
             logits: (batch, heads) of the student.
-            inputs: what both read, in the order of `Batch`.
+            wanted: (batch, heads) of the teacher.
+            mask: (batch, tokens) 1 for a token, 0 for padding.
         """
-        with torch.no_grad():
-            wanted = self.model(*inputs)
-        total = self.config.logits * (logits.float() - wanted).square().mean()
+        total = self.config.logits * (logits.float() - wanted.float()).square().mean()
         if self._seen is None:
             return total
-        mask = inputs[1]
-        assert mask is not None
         student, teacher = (taps.states for taps in self._seen)
         if self.config.hidden:
             total = total + self.config.hidden * hidden_mse(student["hidden"], teacher["hidden"], mask)

@@ -46,6 +46,7 @@ class TrainEngine:
             adam, lambda step: factor(optimizer.schedule, step, total_steps, optimizer.warmup_share)
         )
         self.module = model
+        self._device = context.device
         self._stage = train.zero_stage
         self.precision = resolve_precision(train.precision, context)
         self._total_steps = total_steps
@@ -60,6 +61,10 @@ class TrainEngine:
     def forward(self, *inputs: Tensor | None, **named: Tensor | None) -> Tensor:
         """The model's output, through DeepSpeed's hooks."""
         return self._engine(*inputs, **named)
+
+    def autocast(self) -> torch.autocast:
+        """The precision of `forward`, for a model that does not train."""
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision != "fp32")
 
     def train_on(self, loss: Tensor) -> None:
         """Backward, and an optimizer step when a whole accumulation is done.
