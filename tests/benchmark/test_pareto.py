@@ -8,7 +8,8 @@ from planogram.benchmark.pareto import advise, front, page, pareto_plot, render
 def row(variant, pairs_per_s, ndcg, shape="1x8"):
     return {
         "variant": variant, "shape": shape, "pairs_per_s": pairs_per_s, "p50_ms": 1000 / pairs_per_s, "size_mb": 10.0,
-        "rss_mb": 100.0, "ndcg_at_10": ndcg, "kendall_tau": 1.0, "mixed_pairs_per_s": 5.0, "naive_pairs_per_s": 4.0,
+        "rss_mb": 100.0, "ndcg_at_10": ndcg, "auc": 0.9, "kendall_tau": 1.0, "mixed_pairs_per_s": 5.0,
+        "naive_pairs_per_s": 4.0, "stall_ms": 0.1,
     }  # fmt: skip
 
 
@@ -32,8 +33,10 @@ def test_where_nothing_fits_it_is_said():
     assert "no variant" in advise(ROWS, 2.0, 0.79)
 
 
-def test_where_nothing_is_ranked_tau_counts():
-    rows = [r | {"ndcg_at_10": None, "kendall_tau": tau} for r, tau in zip(ROWS, (1, 0.9, 1, 0.5), strict=True)]
+@pytest.mark.parametrize(("missing", "counts"), [(("ndcg_at_10",), "auc"), (("ndcg_at_10", "auc"), "kendall_tau")])
+def test_where_nothing_is_ranked_something_else_counts(missing, counts):
+    values = (1, 0.9, 1, 0.5)
+    rows = [r | dict.fromkeys(missing) | {counts: value} for r, value in zip(ROWS, values, strict=True)]
     assert advise(rows, None, None).startswith("take whole")
 
 

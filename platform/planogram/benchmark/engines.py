@@ -25,7 +25,7 @@ from planogram.data.examples import Examples, load
 from planogram.engines.base import Floats
 from planogram.engines.openvino import EXPORTS
 from planogram.errors import ConfigError
-from planogram.evaluate.metrics import per_query
+from planogram.evaluate.metrics import binary_metrics, per_query
 from planogram.evaluate.offline import source_of
 from planogram.models.backbone import build_backbone, read_architecture
 from planogram.models.pruning import multiplications
@@ -43,8 +43,9 @@ def run(config: BenchmarkEnginesConfig) -> dict[str, Any]:
     Returns:
         `machine`; `variants`, one entry per variant and shape: `pairs_per_s`, `p50_ms`, `int8_share` (of the machine's
         measured rate of int8 products), and for all shapes of a variant the same `size_mb`, `rss_mb`, `ndcg_at_10`,
-        `kendall_tau`, `mixed_pairs_per_s` and `naive_pairs_per_s`; `left_out` (variant -> why); `advice`, which variant
-        to take; `file`, `plot` and `page`, where they stand.
+        `auc`, `kendall_tau`, `mixed_pairs_per_s`, `naive_pairs_per_s` and `stall_ms` (what the first inference of a new
+        shape takes above the second); `left_out` (variant -> why); `advice`, which variant to take; `file`, `plot` and
+        `page`, where they stand.
 
     Raises:
         NotFoundError: there is no such bundle or shop.
@@ -147,15 +148,18 @@ def _rows(
     one: Running, times: dict[str, list[float]], reference: Floats, examples: Examples, here: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """A row for each shape of a variant."""
-    scores = one.scores()
+    scores, head = one.scores(), open_bundle(one.variant.path)[1].heads[0]
+    targets = examples.grades > (head.low + head.high) / 2
     ranked = per_query(examples.grades, scores, examples.groups, K)[f"ndcg@{K}"]
     common = {
         "size_mb": _size_mb(one.variant),
         "rss_mb": one.memory_mb(),
         "ndcg_at_10": float(ranked.mean()) if len(ranked) else None,
+        "auc": binary_metrics(targets, scores).get("auc"),
         "kendall_tau": measure(reference, scores, examples).kendall_tau,
         "mixed_pairs_per_s": median(times[SORTED]),
         "naive_pairs_per_s": median(times[PADDED]),
+        "stall_ms": one.stall_ms(),
     }
     backbone = build_backbone(read_architecture(open_bundle(one.variant.path)[0]))
     rows = []

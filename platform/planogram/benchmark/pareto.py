@@ -10,6 +10,8 @@ from rich.table import Table
 
 # Of the best quality, what a faster variant may lose without being asked.
 WORTH = 0.003
+#: What variants are compared by; a shop may rank nothing, or know one class alone.
+QUALITIES = {"ndcg_at_10": "NDCG@10", "auc": "AUC", "kendall_tau": "Kendall's tau"}
 Row = dict[str, Any]
 
 
@@ -23,7 +25,7 @@ def render(result: dict[str, Any]) -> Table:
     shapes = list(dict.fromkeys(row["shape"] for row in rows))
     table = Table(title=f"{result['machine']['cpu']}, {result['machine']['threads']} threads")
     columns = ("variant", *(f"{shape} pairs/s" for shape in shapes), *(f"{shape} ms" for shape in shapes))
-    for name in (*columns, "mixed pairs/s", "padded pairs/s", "MiB", "RSS MiB", "NDCG@10", "tau"):
+    for name in (*columns, "mixed pairs/s", "padded pairs/s", "MiB", "RSS MiB", "stall ms", "NDCG@10", "AUC", "tau"):
         table.add_column(name, justify="left" if name == "variant" else "right")
     for name in dict.fromkeys(row["variant"] for row in rows):
         own = {row["shape"]: row for row in rows if row["variant"] == name}
@@ -36,7 +38,8 @@ def render(result: dict[str, Any]) -> Table:
             f"{first['naive_pairs_per_s']:,.0f}",
             "" if first["size_mb"] is None else f"{first['size_mb']:,.0f}",
             f"{first['rss_mb']:,.0f}",
-            "" if first["ndcg_at_10"] is None else f"{first['ndcg_at_10']:.4f}",
+            f"{first['stall_ms']:.1f}",
+            *("" if first[name] is None else f"{first[name]:.4f}" for name in ("ndcg_at_10", "auc")),
             f"{first['kendall_tau']:.4f}",
         )
     return table
@@ -53,9 +56,12 @@ def front(rows: Sequence[Row]) -> list[Row]:
 
 
 def quality(row: Row) -> float:
-    """NDCG@10, or Kendall's tau where nothing is ranked."""
-    value = row["ndcg_at_10"] if row["ndcg_at_10"] is not None else row["kendall_tau"]
-    return float(value)
+    """The first of `QUALITIES` that there is."""
+    return float(row[_quality_name(row)])
+
+
+def _quality_name(row: Row) -> str:
+    return next(name for name in QUALITIES if row[name] is not None)
 
 
 def advise(rows: Sequence[Row], latency_ms: float | None, ndcg_floor: float | None) -> str:
@@ -101,8 +107,7 @@ def pareto_plot(rows: Sequence[Row], shape: str) -> bytes:
         axes.annotate(row["variant"], place, textcoords="offset points", xytext=(5, 4), fontsize=8)
     best = front(shown)
     axes.plot([row["pairs_per_s"] for row in best], [quality(row) for row in best], color="tab:orange", linewidth=1)
-    ranked = all(row["ndcg_at_10"] is not None for row in shown)
-    axes.set(xscale="log", xlabel=f"pairs per second at {shape}", ylabel="NDCG@10" if ranked else "Kendall's tau")
+    axes.set(xscale="log", xlabel=f"pairs per second at {shape}", ylabel=QUALITIES[_quality_name(shown[0])])
     axes.grid(alpha=0.3)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)

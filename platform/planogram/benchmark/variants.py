@@ -5,8 +5,10 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +24,8 @@ from planogram.errors import PlanogramError
 
 PEER = "onnxruntime-int8"
 BATCH_TOKENS = 4096
+# Shapes that nothing else runs: so many pairs, of each of these lengths.
+NEW_PAIRS, NEW_LENGTHS = 7, range(17, 80, 6)
 ANSWER_S = 600
 
 
@@ -72,6 +76,10 @@ class Running:
     def mixed(self, *, naive: bool) -> float:
         """Pairs per second of the shop's texts, tokenization included; `naive` pads batches of 32 in given order."""
         return cast(float, self._ask("mixed", naive))
+
+    def stall_ms(self) -> float:
+        """What the first inference of a new shape takes above the second: the median over shapes; once a process."""
+        return cast(float, self._ask("stall_ms"))
 
     def scores(self) -> npt.NDArray[np.float32]:
         """(examples,) of the first head."""
@@ -146,6 +154,15 @@ class _Worker:
         for start in range(0, len(tokens), 32):
             rows = range(start, min(start + 32, len(tokens)))
             self.engine.finish(self.engine.infer(tokens.take(rows)))
+
+    def stall_ms(self) -> float:
+        tokens = self.engine.tokenize(self.examples.pairs, self.examples.features)
+        extra = []
+        for length in NEW_LENGTHS:
+            batch = shaped(tokens, NEW_PAIRS, length)
+            first, again = (_seconds(partial(self.engine.infer, batch)) for _ in range(2))
+            extra.append(first - again)
+        return 1000 * median(extra)
 
     def scores(self) -> npt.NDArray[np.float32]:
         tokens = self.engine.tokenize(self.examples.pairs, self.examples.features)
