@@ -72,6 +72,13 @@ def test_a_model_stands_beside_one_number_alone():
     assert found["gain_interval"][0] <= found["gain"] <= found["gain_interval"][1]
 
 
+def test_a_floor_of_words_is_refused():
+    known = graded([0, 1])
+    known.features["brand"] = ["Acme", "Other"]
+    with pytest.raises(ConfigError, match="floor=brand, which is no number"):
+        beside_floor(Head(name="click"), known, np.array([0.1, 0.9], dtype=np.float32), "brand", 10, 0)
+
+
 def test_a_floor_that_the_model_does_not_read_is_refused():
     with pytest.raises(ConfigError, match="floor=price"):
         beside_floor(Head(name="click"), graded([0, 1]), np.array([0.1, 0.9], dtype=np.float32), "price", 10, 0)

@@ -155,7 +155,9 @@ class EvaluateConfig(Section):
     )
     k: int = Field(10, ge=1, description="cut of NDCG, MRR and recall")
     batch_tokens: int = Field(4096, ge=128)
-    bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % intervals; 0: none")
+    bootstrap: int = Field(
+        1000, ge=0, description="resamples for the 95 % intervals; 200 at most of what is no mean over queries; 0: none"
+    )
     seed: int = Field(0, ge=0)
     workers: int = Field(2, ge=0, description="Ray Data actors; 0: in this process, without a cluster")
     cluster: ClusterConfig = ClusterConfig()

@@ -105,7 +105,7 @@ def beside_floor(
         same resampled groups).
 
     Raises:
-        ConfigError: the model has no such column, or one class alone occurs.
+        ConfigError: the model has no such column, it holds no numbers, or one class alone occurs.
     """
     if column not in examples.features:
         raise ConfigError(
@@ -114,7 +114,10 @@ def beside_floor(
             remedy="choose one of them",
         )
     targets = examples.grades > (head.low + head.high) / 2
-    values = pd.to_numeric(examples.features[column]).to_numpy(dtype=np.float64)
+    try:
+        values = pd.to_numeric(examples.features[column]).to_numpy(dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"floor={column}, which is no number", remedy="choose a numeric feature") from error
     values = np.where(np.isnan(values), np.nanmean(values), values)
     if targets.all() or not targets.any():
         raise ConfigError("floor: all examples are of one class", remedy="evaluate a part that has both")

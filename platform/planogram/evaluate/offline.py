@@ -37,7 +37,8 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
 
     Raises:
         NotFoundError: there is no such bundle or shop.
-        ConfigError: the bundle does not say how its data was split, and the configuration does not either.
+        ConfigError: the bundle does not say how its data was split, and the configuration does not either; or there
+            is nothing that `floor` could stand beside.
     """
     version = Registry().resolve(config.bundle)
     _, manifest = open_bundle(version.path)
@@ -48,6 +49,8 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
         "fold": source.split.fold,
         "data_digest": open_shop(config.shop)["data_digest"],
     }
+    if config.floor and manifest.kind != "cross-encoder":
+        raise ConfigError(f"floor={config.floor}, but the bundle is a {manifest.kind}", allowed="a cross-encoder")
     if manifest.kind == "sequence":
         return common | sequences.evaluate(version.path, source, config)
     if manifest.kind == "bi-encoder":
