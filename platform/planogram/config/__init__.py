@@ -1,6 +1,7 @@
 """The configuration: one typed section for every stage. This package names its parts; see `planogram.section`."""
 
 from planogram.config.compress import (
+    EXPORTS,
     BenchmarkEnginesConfig,
     CompressConfig,
     DistillConfig,
@@ -59,6 +60,7 @@ from planogram.config.training import (
 
 __all__ = [
     "ALL_SOURCES",
+    "EXPORTS",
     "LISTWISE_LOSSES",
     "TRAINING_METHODS",
     "AdapterConfig",
