@@ -1,6 +1,7 @@
 """A fake engine and a backend over it: HTTP tests take milliseconds and need no cluster."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,14 +11,15 @@ import pytest
 from fastapi.testclient import TestClient
 
 from planogram.data.tokenizer import Tokens
-from planogram.engines.base import Floats, Pair, activate, score
+from planogram.engines.base import Floats, Pair, activate
 from planogram.registry.bundle import BundleManifest, Head
-from planogram.serve.backend import Document, Filters, ModelInfo, Scored
+from planogram.serve.backend import Document, Embedded, Filters, ModelInfo, Scored
 from planogram.serve.ranker import pair_texts
 from planogram.serve.settings import AppArgs
 from planogram.serve.web import create_app
 
 MODEL = ModelInfo("fake", 3, "/nowhere", "0123456789abcdef", ("relevance", "click"), ("title", "brand"), 8)
+EMBEDDER = ModelInfo("fake-embedder", 1, "/nowhere", "fedcba9876543210", (), ("title",), 8, width=4)
 PRODUCTS = [
     {"product_id": "p-1", "title": "blue lamp", "brand": "Acme", "price": 10.0, "stock": 0, "currency": "EUR"},
     {"product_id": "p-2", "title": "red shoes", "brand": "Acme", "price": 20.0, "stock": 5, "currency": "EUR"},
@@ -51,13 +53,22 @@ class FakeEngine:
         return activate(self.manifest, logits)
 
 
+def fake_vector(text: str) -> Floats:
+    """A unit vector (4,) that is the text's own."""
+    digest = hashlib.sha256(text.encode()).digest()
+    vector = np.frombuffer(digest[:4], dtype=np.int8).astype(np.float32) + np.float32(0.5)
+    return vector / np.linalg.norm(vector)
+
+
 @dataclass
 class FakeBackend:
     """Products in memory, scores by the fake engine, and failures on demand."""
 
     model: ModelInfo = MODEL
+    embedder: ModelInfo | None = EMBEDDER
     ranker_error: Exception | None = None
     retriever_error: Exception | None = None
+    embedder_error: Exception | None = None
     delay_s: float = 0.0
     seen: list[Any] = field(default_factory=list)
 
@@ -71,15 +82,29 @@ class FakeBackend:
         found = {product["product_id"]: product for product in PRODUCTS}
         return [found[name] for name in product_ids if name in found]
 
-    async def score(self, query: str, documents: Sequence[Document], timeout_s: float | None = None) -> Scored:
+    async def score(
+        self, query: str | Sequence[str], documents: Sequence[Document], timeout_s: float | None = None
+    ) -> Scored:
         await asyncio.sleep(self.delay_s)
         if self.ranker_error:
             raise self.ranker_error
-        scores = score(FakeEngine(), pair_texts(query, documents, self.model.text_fields), 64)
-        return Scored(scores.values, scores.truncated, scores.num_tokens, self.model)
+        engine = FakeEngine()
+        tokens = engine.tokenize(pair_texts(query, documents, self.model.text_fields))
+        logits = engine.infer(tokens)
+        return Scored(engine.finish(logits), tokens.truncated, sum(tokens.lengths), self.model, logits)
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        if self.embedder_error:
+            raise self.embedder_error
+        return Embedded(
+            np.stack([fake_vector(text) for text in texts]),
+            [len(text.split()) > self.embedder.max_tokens for text in texts],
+            sum(len(text.split()) for text in texts),
+            self.embedder,
+        )
 
     async def check(self) -> None:
-        for error in (self.ranker_error, self.retriever_error):
+        for error in (self.ranker_error, self.retriever_error, self.embedder_error):
             if error:
                 raise error
 

@@ -79,7 +79,9 @@ def test_two_answers_have_two_ranking_ids(client):
 
 def test_ties_keep_the_retrievers_order(backend):
     products = [{"product_id": str(number), "title": "t"} for number in range(20)]
-    scored = Scored(np.ones((20, 2), dtype=np.float32), [False] * 20, 1, backend.model)
+    scored = Scored(
+        np.ones((20, 2), dtype=np.float32), [False] * 20, 1, backend.model, np.ones((20, 2), dtype=np.float32)
+    )
     assert [result.product_id for result in rank(products, scored, 20)] == [str(number) for number in range(20)]
 
 

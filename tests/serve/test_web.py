@@ -1,6 +1,6 @@
 import pytest
 
-from planogram.serve.dialects import JinaRequest, JinaResponse
+from planogram.serve.dialects.jina import JinaRequest, JinaResponse
 from planogram.serve.schemas import SearchRequest, SearchResponse
 
 MODELS = (SearchRequest, SearchResponse, JinaRequest, JinaResponse)

@@ -43,14 +43,15 @@ class Filters:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The bundle that ranks.
+    """The bundle that ranks, or the one that embeds.
 
     Attributes:
         version: of the registry; 0: the folder of a bundle that was never published.
         path: folder or URI of the bundle.
         digest: sha256 of its manifest, 16 characters.
-        heads: names of the scores, in the order of the columns of `Scored.values`.
+        heads: names of the scores, in the order of the columns of `Scored.values`; none of an embedder.
         text_season: whether the season stands beside the query.
+        width: of the vectors; 0 of a ranker.
     """
 
     name: str
@@ -62,6 +63,7 @@ class ModelInfo:
     max_tokens: int
     text_language: Language = "en"
     text_season: bool = False
+    width: int = 0
 
     @property
     def primary(self) -> int:
@@ -77,6 +79,24 @@ class Scored:
         values: (documents, heads) float32.
         truncated: whether a document was cut to the model's length.
         num_tokens: of all pairs, padding left out.
+        logits: (documents, heads) float32, what the activation and the calibration made `values` of.
+    """
+
+    values: Floats
+    truncated: list[bool]
+    num_tokens: int
+    model: ModelInfo
+    logits: Floats
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors of a list of texts, in its order.
+
+    Attributes:
+        values: (texts, width) float32, each of length 1.
+        truncated: whether a text was cut to the model's length.
+        num_tokens: of all texts, padding left out.
     """
 
     values: Floats
@@ -92,6 +112,8 @@ class Backend(Protocol):
     """
 
     model: ModelInfo
+    #: None: nothing embeds
+    embedder: ModelInfo | None
 
     async def retrieve(self, query: str, filters: Filters, limit: int) -> list[dict[str, Any]]:
         """The best `limit` products for a query text, best first: columns of the products table."""
@@ -101,8 +123,14 @@ class Backend(Protocol):
         """The products with these ids that meet the filters, in the order given."""
         ...
 
-    async def score(self, query: str, documents: Sequence[Document], timeout_s: float | None = None) -> Scored:
-        """Scores of documents for a query; `timeout_s` is None where the request's own limit is enough."""
+    async def score(
+        self, query: str | Sequence[str], documents: Sequence[Document], timeout_s: float | None = None
+    ) -> Scored:
+        """Scores of documents for one query, or for one each; `timeout_s`: None where the request's limit is enough."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        """Vectors of texts; only where there is an `embedder`."""
         ...
 
     async def check(self) -> None:

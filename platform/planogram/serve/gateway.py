@@ -1,4 +1,4 @@
-"""The gateway: the ingress replica. It answers HTTP and asks the retriever and the ranker over Ray Serve handles."""
+"""The gateway: the ingress replica. It answers HTTP and asks the other replicas over Ray Serve handles."""
 
 import asyncio
 import logging
@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from planogram.errors import OverloadedError
-from planogram.serve.backend import Document, FailedError, Filters, LateError, ModelInfo, Scored, UnavailableError
+from planogram.serve.backend import (
+    Document,
+    Embedded,
+    FailedError,
+    Filters,
+    LateError,
+    ModelInfo,
+    Scored,
+    UnavailableError,
+)
 from planogram.serve.logs import configure_logging
 from planogram.serve.settings import AppArgs
 from planogram.serve.web import create_app
@@ -29,16 +38,26 @@ class Gateway:
         model: the bundle that the ranker loads.
         ranker: handle of `Ranker`.
         retriever: handle of `Retriever`; None where no route needs one.
+        embedder_model: the bundle that the embedder loads; None: there is no embedder.
+        embedder: handle of `Embedder`.
     """
 
     def __init__(
-        self, args: AppArgs, model: ModelInfo, ranker: "DeploymentHandle", retriever: "DeploymentHandle | None"
+        self,
+        args: AppArgs,
+        model: ModelInfo,
+        ranker: "DeploymentHandle",
+        retriever: "DeploymentHandle | None",
+        embedder_model: ModelInfo | None = None,
+        embedder: "DeploymentHandle | None" = None,
     ) -> None:
         configure_logging()
         self.args = args
         self.model = model
         self._ranker = ranker
         self._retriever = retriever
+        self.embedder = embedder_model
+        self._embedder = embedder
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The HTTP application of this replica."""
@@ -54,15 +73,24 @@ class Gateway:
         assert self._retriever is not None
         return await ask("retriever", self._retriever.lookup.remote(product_ids, filters))
 
-    async def score(self, query: str, documents: Sequence[Document], timeout_s: float | None = None) -> Scored:
-        """Scores of documents for a query."""
+    async def score(
+        self, query: str | Sequence[str], documents: Sequence[Document], timeout_s: float | None = None
+    ) -> Scored:
+        """Scores of documents for one query, or for one each."""
         return await ask("ranker", self._ranker.score.remote(query, documents), timeout_s)
 
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        """Vectors of texts."""
+        assert self._embedder is not None
+        return await ask("embedder", self._embedder.embed.remote(texts))
+
     async def check(self) -> None:
-        """Return when the retriever and the ranker answer."""
+        """Return when all replicas behind this one answer."""
         await ask("ranker", self._ranker.score.remote("ready", ["ready"]), CHECK_TIMEOUT_S)
         if self._retriever is not None:
             await ask("retriever", self._retriever.search.remote("ready", Filters(), 1), CHECK_TIMEOUT_S)
+        if self._embedder is not None:
+            await ask("embedder", self._embedder.embed.remote(["ready"]), CHECK_TIMEOUT_S)
 
 
 async def ask(who: str, response: "DeploymentResponse", timeout_s: float | None = None) -> Any:

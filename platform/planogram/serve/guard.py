@@ -58,7 +58,8 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        call = Call.begin(Headers(scope=scope).get("x-request-id"))
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        call = Call.begin(Headers(scope=scope).get("x-request-id"), path)
         scope.setdefault("state", {})["call"] = call
         reply = _Reply(send)
         status = CLIENT_CLOSED

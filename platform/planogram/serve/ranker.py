@@ -39,7 +39,8 @@ class Ranker:
         threads = args.threads or replica_cpus()
         self._engine = self._device.submit(load_engine, model.path, args.engine, threads).result()
         self._probe = self._engine.tokenize([("health", "check")])
-        self._batcher = TokenBatcher(self._engine, self._device, args.batch_tokens)
+        heads = len(self._engine.manifest.heads)
+        self._batcher = TokenBatcher(self._engine.infer, heads, self._device, args.batch_tokens)
         self._submit = serve.batch(
             max_batch_size=args.batch_tokens,
             batch_wait_timeout_s=args.batch_wait_ms / 1000,
@@ -48,8 +49,8 @@ class Ranker:
         # The first pass allocates what later ones reuse: no client waits for it.
         self._device.submit(self._infer_probe).result()
 
-    async def score(self, query: str, documents: Sequence[Document]) -> Scored:
-        """Score documents for a query, in their order.
+    async def score(self, query: str | Sequence[str], documents: Sequence[Document]) -> Scored:
+        """Score documents, in their order, for one query or for one each.
 
         Raises:
             FailedError: the model gave a score that is not a number.
@@ -58,13 +59,14 @@ class Ranker:
         tokens = await loop.run_in_executor(self._tokenizer, self._tokenize, query, documents)
         job = Job(tokens)
         try:
-            values = await self._submit(job)
+            logits = await self._submit(job)
         except asyncio.CancelledError:
             job.abandoned = True
             raise
-        if not np.isfinite(values).all():
+        values = self._engine.finish(logits)
+        if not (np.isfinite(values).all() and np.isfinite(logits).all()):
             raise FailedError(f"{self.model.name}:{self.model.version} gave a score that is not finite")
-        return Scored(values, tokens.truncated, job.num_tokens, self.model)
+        return Scored(values, tokens.truncated, job.num_tokens, self.model, logits)
 
     async def check_health(self) -> None:
         """Run a tiny inference: Ray Serve replaces the replica when this fails or takes too long."""
@@ -75,24 +77,28 @@ class Ranker:
         if not np.isfinite(scores).all():
             raise FailedError(f"{self.model.path} gives scores that are not finite")
 
-    def _tokenize(self, query: str, documents: Sequence[Document]) -> Tokens:
+    def _tokenize(self, query: str | Sequence[str], documents: Sequence[Document]) -> Tokens:
         model = self.model
         month = datetime.now(UTC).month if model.text_season else None
         return self._engine.tokenize(pair_texts(query, documents, model.text_fields, model.text_language, month))
 
 
 def pair_texts(
-    query: str,
+    query: str | Sequence[str],
     documents: Sequence[Document],
     text_fields: Sequence[str],
     language: Language = "en",
     month: int | None = None,
 ) -> list[Pair]:
-    """The model's text of each pair, by the same functions as in training; with the season of `month`, 1 to 12."""
-    text = query_text(query, month, language)
+    """The model's text of each pair, by the same functions as in training; with the season of `month`, 1 to 12.
+
+    The query is one for all documents, or one for each.
+    """
+    one = isinstance(query, str)
+    texts = [query_text(text, month, language) for text in ([query] if one else query)]
     return [
         (text, clean(document) if isinstance(document, str) else product_text(document, text_fields, language))
-        for document in documents
+        for text, document in zip(texts * len(documents) if one else texts, documents, strict=True)
     ]
 
 

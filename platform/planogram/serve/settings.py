@@ -7,11 +7,11 @@ from pydantic import Field, model_validator
 from planogram.config import EngineName
 from planogram.section import Section, parse
 
-RouteName = Literal["search", "rerank"]
+RouteName = Literal["search", "rerank", "embeddings"]
 
 
 class EngineArgs(Section):
-    """How the ranker runs its bundle."""
+    """How a replica runs its bundle."""
 
     engine: EngineName = Field("torch-fp32", description="`openvino-…` needs its export in the bundle")
     batch_tokens: int = Field(4096, ge=128, description="tokens in one forward pass, and in one batch of requests")
@@ -53,8 +53,10 @@ class AppSettings(Section):
 
     routes: tuple[RouteName, ...] = Field(("search", "rerank"), strict=False, min_length=1)
     ranker: str = Field(..., description="name, name@alias, name:version, or the folder of a bundle")
+    embedder: str | None = Field(None, description="the bundle of a bi-encoder; needed by the route `embeddings`")
     shop: str | None = Field(None, description="folder of a prepared shop; needed by the route `search`")
     engine: EngineArgs = EngineArgs()
+    embedder_engine: EngineArgs = EngineArgs()
     retriever: RetrieverArgs = RetrieverArgs()
     limits: Limits = Limits()
 
@@ -62,6 +64,15 @@ class AppSettings(Section):
     def _search_has_a_shop(self) -> "AppSettings":
         if "search" in self.routes and self.shop is None:
             raise ValueError("the route `search` needs `shop`: name a prepared shop, or drop `search` from `routes`")
+        return self
+
+    @model_validator(mode="after")
+    def _embeddings_have_an_embedder(self) -> "AppSettings":
+        if "embeddings" in self.routes and self.embedder is None:
+            raise ValueError(
+                "the route `embeddings` needs `embedder`: name the bundle of a bi-encoder, or drop `embeddings` from "
+                "`routes`"
+            )
         return self
 
 
