@@ -21,13 +21,32 @@ class EngineArgs(Section):
     threads: int | None = Field(None, ge=1, description="CPU threads of one replica; absent: the replica's num_cpus")
 
 
-class RetrieverArgs(Section):
-    """The full-text index over the shop's products."""
+class IndexArgs(Section):
+    """How the index of a shop's products is made."""
 
-    candidates: int = Field(50, ge=1, le=1000, description="products per query that the ranker sees")
+    encoder: str | None = Field(
+        None, description="a bi-encoder: name, name@alias, name:version, or folder; absent: products are found by words"
+    )
+    encoder_engine: EngineName = Field("torch-fp32", description="`openvino-…` needs its export in the bundle")
     language: str = Field("English", description="of the stemmer, as Lance names it")
     stem: bool = Field(True, description="find `shoes` for `shoe`; of use in `language` only")
     folder: str | None = Field(None, description="where indexes are kept; absent: PLANOGRAM_HOME/indexes")
+
+
+class RetrieverArgs(IndexArgs):
+    """The index over the shop's products, and how it is searched."""
+
+    candidates: int = Field(50, ge=1, le=1000, description="products per query that the ranker sees")
+    vector_weight: float = Field(1.0, ge=0, description="of products found by meaning; those found by words weigh 1")
+    spelling: bool = Field(True, description="search for the nearest word of the shop where one finds nothing")
+    refresh_s: float = Field(1.0, gt=0, description="until every replica sees a change of the products")
+    threads: int | None = Field(None, ge=1, description="of the encoder; absent: the replica's num_cpus")
+
+
+class IndexConfig(IndexArgs):
+    """`planogram index`: make the index of a shop before a server needs it."""
+
+    shop: str = Field(..., description="folder of a prepared shop")
 
 
 class Limits(Section):
