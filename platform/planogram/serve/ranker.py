@@ -12,7 +12,8 @@ from planogram.data.text import Language, clean, product_text, query_text
 from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Pair
 from planogram.engines.load import load_engine
-from planogram.serve.backend import Document, FailedError, ModelInfo, Scored
+from planogram.serve.attribution import occlude
+from planogram.serve.backend import Document, FailedError, ModelInfo, Scored, TokenWeight
 from planogram.serve.batching import Job, TokenBatcher
 from planogram.serve.logs import configure_logging
 from planogram.serve.settings import EngineArgs
@@ -54,8 +55,21 @@ class Ranker:
         Raises:
             FailedError: the model gave a score that is not a number.
         """
+        return await self._score([(query, document) for document in documents])
+
+    async def explain(self, query: str, documents: Sequence[Document]) -> list[list[TokenWeight]]:
+        """What each word of the query and of a title does to the deciding score; see `attribution`.
+
+        Raises:
+            FailedError: the model gave a score that is not a number.
+        """
+        occlusion = occlude(query, documents)
+        scored = await self._score(occlusion.inputs)
+        return occlusion.weights(scored.values[:, self.model.primary])
+
+    async def _score(self, inputs: Sequence[tuple[str, Document]]) -> Scored:
         loop = asyncio.get_running_loop()
-        tokens = await loop.run_in_executor(self._tokenizer, self._tokenize, query, documents)
+        tokens = await loop.run_in_executor(self._tokenizer, self._tokenize, inputs)
         job = Job(tokens)
         try:
             values = await self._submit(job)
@@ -75,10 +89,15 @@ class Ranker:
         if not np.isfinite(scores).all():
             raise FailedError(f"{self.model.path} gives scores that are not finite")
 
-    def _tokenize(self, query: str, documents: Sequence[Document]) -> Tokens:
+    def _tokenize(self, inputs: Sequence[tuple[str, Document]]) -> Tokens:
         model = self.model
         month = datetime.now(UTC).month if model.text_season else None
-        return self._engine.tokenize(pair_texts(query, documents, model.text_fields, model.text_language, month))
+        pairs = [
+            pair
+            for query, document in inputs
+            for pair in pair_texts(query, [document], model.text_fields, model.text_language, month)
+        ]
+        return self._engine.tokenize(pairs)
 
 
 def pair_texts(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from planogram.serve.backend import Filters
+from planogram.serve.backend import Filters, Retrieved
 from planogram.serve.catalog import open_index
 from planogram.serve.logs import configure_logging
 from planogram.serve.settings import RetrieverArgs
@@ -28,9 +28,9 @@ class Retriever:
         # The replica's event loop also answers health checks: it must not wait for the disk.
         self._threads = ThreadPoolExecutor(1, "retriever")
 
-    async def search(self, query: str, filters: Filters, limit: int) -> list[dict[str, Any]]:
+    async def search(self, query: str, filters: Filters, limit: int, facets: Sequence[str] = ()) -> Retrieved:  # noqa: ARG002
         """The best products for a query, best first."""
-        return await self._run(self._index.search, query, filters, limit)
+        return Retrieved(await self._run(self._index.search, query, filters, limit))
 
     async def lookup(self, product_ids: Sequence[str], filters: Filters) -> list[dict[str, Any]]:
         """The products with these ids, in the order given."""

@@ -7,12 +7,14 @@ from starlette.responses import JSONResponse, Response
 
 import planogram
 from planogram.errors import OverloadedError
+from planogram.serve.answers import RecommendResponse, SearchResponse
 from planogram.serve.backend import Backend, FailedError
 from planogram.serve.call import Call
 from planogram.serve.dialects import JinaRequest, JinaResponse, jina_rerank, model_names
 from planogram.serve.guard import Guard
 from planogram.serve.problems import INTERNAL, Problem, install, problem_of, validation_problem
-from planogram.serve.schemas import SearchRequest, SearchResponse
+from planogram.serve.recommend import recommend
+from planogram.serve.schemas import RecommendRequest, SearchRequest
 from planogram.serve.search import search
 from planogram.serve.settings import AppArgs
 
@@ -27,7 +29,7 @@ def create_app(backend: Backend, args: AppArgs) -> FastAPI:
     app = FastAPI(
         title="Planogram",
         version=planogram.__version__,
-        description="Search ranking and reranking. Every error is JSON and says its `request_id`.",
+        description="Search, recommendation and reranking. Every error is JSON and says its `request_id`.",
         responses=_documented_errors(),
         redoc_url=None,
     )
@@ -36,6 +38,8 @@ def create_app(backend: Backend, args: AppArgs) -> FastAPI:
     app.include_router(status_router(backend, args))
     if "search" in args.routes:
         app.include_router(search_router(backend, args))
+    if "recommend" in args.routes:
+        app.include_router(recommend_router(backend, args))
     if "rerank" in args.routes:
         app.include_router(rerank_router(backend, args))
     return app
@@ -57,6 +61,17 @@ def search_router(backend: Backend, args: AppArgs) -> APIRouter:
     @router.post("/search", summary="Rank the shop's products for a query")
     async def post_search(body: SearchRequest, call: CurrentCall) -> SearchResponse:
         return await search(body, backend, args, call)
+
+    return router
+
+
+def recommend_router(backend: Backend, args: AppArgs) -> APIRouter:
+    """`POST /recommend`."""
+    router = APIRouter(tags=["recommend"])
+
+    @router.post("/recommend", summary="What a shopper may want next, or beside a product")
+    async def post_recommend(body: RecommendRequest, call: CurrentCall) -> RecommendResponse:
+        return await recommend(body, backend, args, call)
 
     return router
 
