@@ -6,8 +6,11 @@ from pydantic import Field, model_validator
 
 from planogram.config import EngineName
 from planogram.section import Section, parse
+from planogram.serve.policy import PolicyArgs
 
-RouteName = Literal["search", "rerank", "embeddings"]
+RouteName = Literal["search", "recommend", "rerank", "embeddings"]
+# These find products.
+NEED_A_SHOP = ("search", "recommend")
 
 
 class EngineArgs(Section):
@@ -55,7 +58,9 @@ class Limits(Section):
     body_bytes: int = Field(256 * 1024, ge=1024, le=16 * 1024 * 1024, description="of a request's body")
     json_depth: int = Field(20, ge=4, le=100, description="nesting of a request's JSON")
     request_timeout_s: float = Field(10.0, gt=0, description="from the first byte of a request to its answer")
-    ranker_timeout_s: float = Field(5.0, gt=0, description="/search answers without the ranker after so long")
+    ranker_timeout_s: float = Field(
+        5.0, gt=0, description="/search and /recommend answer without the ranker after so long"
+    )
 
     @model_validator(mode="after")
     def _room_for_the_fallback(self) -> "Limits":
@@ -67,22 +72,24 @@ class Limits(Section):
         return self
 
 
-class AppSettings(Section):
-    """The fields of `AppArgs`."""
+class AppSettings(PolicyArgs):
+    """The fields of `AppArgs`. `blend`, `diversity` and `rules` can be changed later by the Gateway's `user_config`."""
 
     routes: tuple[RouteName, ...] = Field(("search", "rerank"), strict=False, min_length=1)
     ranker: str = Field(..., description="name, name@alias, name:version, or the folder of a bundle")
     embedder: str | None = Field(None, description="the bundle of a bi-encoder; needed by the route `embeddings`")
-    shop: str | None = Field(None, description="folder of a prepared shop; needed by the route `search`")
+    shop: str | None = Field(None, description="folder of a prepared shop; needed by `search` and `recommend`")
     engine: EngineArgs = EngineArgs()
     embedder_engine: EngineArgs = EngineArgs()
     retriever: RetrieverArgs = RetrieverArgs()
     limits: Limits = Limits()
 
     @model_validator(mode="after")
-    def _search_has_a_shop(self) -> "AppSettings":
-        if "search" in self.routes and self.shop is None:
-            raise ValueError("the route `search` needs `shop`: name a prepared shop, or drop `search` from `routes`")
+    def _products_come_from_a_shop(self) -> "AppSettings":
+        needing = [route for route in self.routes if route in NEED_A_SHOP]
+        if needing and self.shop is None:
+            routes = ", ".join(needing)
+            raise ValueError(f"the route {routes} needs `shop`: name a prepared shop, or drop {routes} from `routes`")
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 import planogram
 from planogram.errors import OverloadedError
+from planogram.serve.answers import RecommendResponse, SearchResponse
 from planogram.serve.backend import Backend, FailedError
 from planogram.serve.call import CurrentCall
 from planogram.serve.dialects.cohere import cohere_router
@@ -16,7 +17,8 @@ from planogram.serve.dialects.tei import tei_router
 from planogram.serve.dialects.vllm import vllm_router
 from planogram.serve.guard import Guard
 from planogram.serve.problems import Problem, documented_errors, install, problem_of
-from planogram.serve.schemas import SearchRequest, SearchResponse
+from planogram.serve.recommend import recommend
+from planogram.serve.schemas import RecommendRequest, SearchRequest
 from planogram.serve.search import search
 from planogram.serve.settings import AppArgs
 
@@ -31,7 +33,7 @@ def create_app(backend: Backend, args: AppArgs) -> FastAPI:
     app = FastAPI(
         title="Planogram",
         version=planogram.__version__,
-        description="Search ranking, reranking and embedding. Every error is JSON, in the words of the path's dialect.",
+        description="Search, recommendation, reranking and embedding. Every error is JSON, in its path's dialect.",
         redoc_url=None,
     )
     install(app)
@@ -40,6 +42,8 @@ def create_app(backend: Backend, args: AppArgs) -> FastAPI:
     app.include_router(models_router(backend, args))
     if "search" in args.routes:
         app.include_router(search_router(backend, args))
+    if "recommend" in args.routes:
+        app.include_router(recommend_router(backend, args))
     if "rerank" in args.routes:
         for router in (jina_router, cohere_router, tei_router, vllm_router):
             app.include_router(router(backend, args))
@@ -55,6 +59,17 @@ def search_router(backend: Backend, args: AppArgs) -> APIRouter:
     @router.post("/search", summary="Rank the shop's products for a query")
     async def post_search(body: SearchRequest, call: CurrentCall) -> SearchResponse:
         return await search(body, backend, args, call)
+
+    return router
+
+
+def recommend_router(backend: Backend, args: AppArgs) -> APIRouter:
+    """`POST /recommend`."""
+    router = APIRouter(tags=["recommend"], responses=documented_errors())
+
+    @router.post("/recommend", summary="What a shopper may want next, or beside a product")
+    async def post_recommend(body: RecommendRequest, call: CurrentCall) -> RecommendResponse:
+        return await recommend(body, backend, args, call)
 
     return router
 
