@@ -85,7 +85,7 @@ class FakeEngine:
         return activate(self.manifest, logits)
 
 
-def fake_vector(text: str) -> Floats:
+def vector_of(text: str) -> Floats:
     """A unit vector (4,) that is the text's own."""
     digest = hashlib.sha256(text.encode()).digest()
     vector = np.frombuffer(digest[:4], dtype=np.int8).astype(np.float32) + np.float32(0.5)
@@ -188,7 +188,7 @@ class FakeBackend:
         if self.embedder_error:
             raise self.embedder_error
         return Embedded(
-            np.stack([fake_vector(text) for text in texts]),
+            np.stack([vector_of(text) for text in texts]),
             [len(text.split()) > self.embedder.max_tokens for text in texts],
             sum(len(text.split()) for text in texts),
             self.embedder,
@@ -200,9 +200,20 @@ class FakeBackend:
                 raise error
 
 
+def app_args(**args: Any) -> AppArgs:
+    """Arguments of an application with every route."""
+    every = {"routes": ["search", "recommend", "rerank", "embeddings"], "embedder": "fake-embedder"}
+    return AppArgs.model_validate({**every, "ranker": "fake@champion", "shop": "shop", **args})
+
+
 @pytest.fixture
 def engine() -> FakeEngine:
     return FakeEngine()
+
+
+@pytest.fixture
+def fake_vector():
+    return vector_of
 
 
 @pytest.fixture
@@ -213,8 +224,7 @@ def backend() -> FakeBackend:
 @pytest.fixture
 def make_client(backend: FakeBackend):
     def make(**args: Any) -> TestClient:
-        routes = ["search", "recommend", "rerank"]
-        given = AppArgs.model_validate({"ranker": "fake@champion", "shop": "shop", "routes": routes, **args})
+        given = app_args(**args)
         backend.policy = Policy.of(given, backend.model)
         # What the guard does not catch fails the test.
         return TestClient(create_app(backend, given), raise_server_exceptions=True)

@@ -67,8 +67,8 @@ class Model(BaseModel):
 class Contribution(BaseModel):
     """What a signal adds to the score: value times weight."""
 
-    value: float | None = Field(description="null for margin, which would tell what the product costs the shop")
-    weight: float | None = Field(description="null for margin")
+    value: float | None = Field(None, description="null for margin, which would tell what the product costs the shop")
+    weight: float | None = Field(None, description="null for margin")
     contribution: float
 
 
@@ -98,7 +98,7 @@ class Result(BaseModel):
 
     product_id: str
     position: int = Field(description="1 is the best")
-    score: float | None = Field(description="weighted sum of signals; null where the ranker did not answer")
+    score: float | None = Field(None, description="weighted sum of signals; null where the ranker did not answer")
     signals: dict[str, float] = Field(description="the score of every head of the model, and `sentiment` of reviews")
     truncated: bool = Field(description="the product's text was cut to the model's length")
     title: str
@@ -122,7 +122,7 @@ class Answer(BaseModel):
     model: Model
     took_ms: float
     degraded: bool = Field(description="a fallback answered; `reason` says why")
-    reason: str | None
+    reason: str | None = None
     unknown_candidates: list[str] = Field(
         description="ids in `candidates` that the shop lacks, or that filters or rules exclude"
     )
@@ -147,7 +147,7 @@ class SearchResponse(Answer):
         }
     )
 
-    corrected_query: str | None = Field(description="what was searched for, where the query was misspelt")
+    corrected_query: str | None = Field(None, description="what was searched for, where the query was misspelt")
     facets: dict[str, list[ValueCount] | list[RangeCount]] = Field(
         description="those that were asked for, over all products that match"
     )

@@ -42,8 +42,8 @@ class SearchFilters(Request):
 
     def conditions(self) -> Filters:
         """The same for the retriever."""
-        named = (tuple(values) for values in (self.brand, self.category, self.locale))
-        return Filters(self.price_min, self.price_max, *named, in_stock=self.in_stock)
+        brands, categories, locales = (tuple(values) for values in (self.brand, self.category, self.locale))
+        return Filters(self.price_min, self.price_max, brands, categories, locales, self.in_stock)
 
 
 class ResultsRequest(Request):

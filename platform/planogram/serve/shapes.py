@@ -55,8 +55,9 @@ class OpenAIErrorDetail(BaseModel):
 
     message: str
     type: str
-    param: str | None
-    code: str | None
+    # With defaults, since FastAPI leaves what is null out of the examples that it documents.
+    param: str | None = None
+    code: str | None = None
 
 
 class OpenAIError(BaseModel):

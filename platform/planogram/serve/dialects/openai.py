@@ -1,6 +1,7 @@
 """Vectors and the list of models as OpenAI's API gives them: `POST /v1/embeddings` and `GET /v1/models`."""
 
 import base64
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -117,7 +118,7 @@ async def openai_embeddings(request: EmbeddingsRequest, backend: Backend, refere
         )
     embedded = await backend.embed(request.texts())
     vectors = shortened(embedded.values, request.dimensions)
-    encode = _base64 if request.encoding_format == "base64" else np.ndarray.tolist
+    encode: Callable[[Any], Any] = _base64 if request.encoding_format == "base64" else np.ndarray.tolist
     return EmbeddingsResponse(
         data=[
             Embedding(index=index, embedding=encode(vector), truncated=cut or None)
