@@ -21,7 +21,7 @@ def test_loopback(host):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "localhost.example.org", "", None])
 def test_a_bind_that_others_can_reach_is_refused(host):
-    with pytest.raises(ConfigError, match="no API keys yet"):
+    with pytest.raises(ConfigError, match="there are no API keys"):
         check(config(host=host))
 
 

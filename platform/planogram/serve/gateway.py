@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from planogram.errors import OverloadedError
 from planogram.serve.backend import Document, FailedError, Filters, LateError, ModelInfo, Scored, UnavailableError
 from planogram.serve.logs import configure_logging
+from planogram.serve.ray_metrics import observe_replica
 from planogram.serve.settings import AppArgs
 from planogram.serve.web import create_app
 
@@ -35,6 +36,7 @@ class Gateway:
         self, args: AppArgs, model: ModelInfo, ranker: "DeploymentHandle", retriever: "DeploymentHandle | None"
     ) -> None:
         configure_logging()
+        observe_replica()
         self.args = args
         self.model = model
         self._ranker = ranker

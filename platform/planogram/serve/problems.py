@@ -29,11 +29,42 @@ class SlowError(RequestError):
     """The body did not arrive in time."""
 
 
+class RefusedError(RequestError):
+    """The gate does not let the request in.
+
+    Attributes:
+        headers: (name, value) of the answer.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class UnauthorizedError(RefusedError):
+    """The request has no valid key."""
+
+    headers = (("WWW-Authenticate", "Bearer"),)
+
+
+class ForbiddenError(RefusedError):
+    """The request's key lacks the scope."""
+
+
+class RateLimitedError(RefusedError):
+    """The key has sent too many requests."""
+
+    def __init__(self, given: str, *, retry_after_s: int) -> None:
+        super().__init__(given, remedy=f"send the request again in {retry_after_s} s")
+        self.headers = (("Retry-After", str(retry_after_s)),)
+
+
 # The first class that an error is an instance of decides; what is in no row is the server's fault.
 STATUSES: tuple[tuple[type[PlanogramError], int, str], ...] = (
     (MalformedError, 400, "malformed"),
     (MediaTypeError, 415, "media_type"),
     (SlowError, 408, "slow"),
+    (UnauthorizedError, 401, "unauthorized"),
+    (ForbiddenError, 403, "forbidden"),
+    (RateLimitedError, 429, "rate_limited"),
     (TooLargeError, 413, "too_large"),
     (LateError, 504, "late"),
     (OverloadedError, 503, "overloaded"),
@@ -51,12 +82,14 @@ class Problem:
     Attributes:
         kind: a word for programs.
         fields: (path in the request, what is wrong there).
+        headers: (name, value) of the answer.
     """
 
     status: int
     kind: str
     message: str
     fields: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The JSON shape of every error."""
@@ -70,7 +103,7 @@ class Problem:
         """The answer; an overloaded server says when to come again."""
         call.reason = self.kind
         retry = {"Retry-After": str(RETRY_AFTER_S)} if self.status == 503 else {}
-        return JSONResponse(self.body(call.request_id), self.status, {**retry, **(headers or {})})
+        return JSONResponse(self.body(call.request_id), self.status, {**retry, **dict(self.headers), **(headers or {})})
 
 
 INTERNAL = Problem(500, "internal", "the server failed to answer; its log has the reason under this request_id")
@@ -80,7 +113,8 @@ def problem_of(error: Exception) -> Problem:
     """Find the problem of an error. What is not the client's stays in the log."""
     for cls, status, kind in STATUSES:
         if isinstance(error, cls):
-            return Problem(status, kind, _one_line(error))
+            headers = error.headers if isinstance(error, RefusedError) else ()
+            return Problem(status, kind, _one_line(error), headers=headers)
     return INTERNAL
 
 

@@ -15,6 +15,7 @@ from planogram.engines.load import load_engine
 from planogram.serve.backend import Document, FailedError, ModelInfo, Scored
 from planogram.serve.batching import Job, TokenBatcher
 from planogram.serve.logs import configure_logging
+from planogram.serve.ray_metrics import observe_replica
 from planogram.serve.settings import EngineArgs
 
 
@@ -33,6 +34,7 @@ class Ranker:
         from ray import serve
 
         configure_logging()
+        observe_replica()
         self.model = model
         self._device = ThreadPoolExecutor(1, "infer")
         self._tokenizer = ThreadPoolExecutor(1, "tokenize")

@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 import planogram
 from planogram.errors import OverloadedError
+from planogram.serve.auth import gate_of
 from planogram.serve.backend import Backend, FailedError
 from planogram.serve.call import Call
 from planogram.serve.dialects import JinaRequest, JinaResponse, jina_rerank, model_names
@@ -15,15 +16,23 @@ from planogram.serve.problems import INTERNAL, Problem, install, problem_of, val
 from planogram.serve.schemas import SearchRequest, SearchResponse
 from planogram.serve.search import search
 from planogram.serve.settings import AppArgs
+from planogram.serve.tracing import Tracing, start_tracing
+from planogram.serve.watch import watched
 
 
-def create_app(backend: Backend, args: AppArgs) -> FastAPI:
+def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) -> FastAPI:
     """The application with the routes that `args` names.
 
     Args:
         backend: answers for the replicas.
         args: routes, limits and defaults.
+        tracing: makes the spans; absent: as `args` says.
+
+    Raises:
+        ConfigError: the API keys cannot be read, or a package is missing.
     """
+    tracing = tracing or start_tracing(args.tracing)
+    backend = watched(backend, tracing)
     app = FastAPI(
         title="Planogram",
         version=planogram.__version__,
@@ -32,7 +41,7 @@ def create_app(backend: Backend, args: AppArgs) -> FastAPI:
         redoc_url=None,
     )
     install(app)
-    app.add_middleware(Guard, limits=args.limits)
+    app.add_middleware(Guard, limits=args.limits, gate=gate_of(args.auth), tracing=tracing)
     app.include_router(status_router(backend, args))
     if "search" in args.routes:
         app.include_router(search_router(backend, args))
@@ -115,8 +124,11 @@ def _model_card(backend: Backend, args: AppArgs) -> dict[str, Any]:
 def _documented_errors() -> dict[int | str, dict[str, Any]]:
     examples = {
         400: Problem(400, "malformed", "the body is not valid JSON: Expecting value at character 0"),
+        401: Problem(401, "unauthorized", "the request has no key; send the header Authorization: Bearer KEY"),
+        403: Problem(403, "forbidden", "the key lacks the scope read"),
         413: Problem(413, "too_large", "the body is longer than 262144 bytes"),
         422: validation_problem([{"loc": ("body", "top_k"), "msg": "Input should be less than or equal to 200"}]),
+        429: Problem(429, "rate_limited", "the key has sent too many requests; send the request again in 2 s"),
         500: INTERNAL,
         503: Problem(503, "overloaded", "the ranker has too many requests"),
         504: Problem(504, "late", "no answer within 10 s"),
