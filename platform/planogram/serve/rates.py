@@ -6,6 +6,8 @@ from collections.abc import Callable
 from planogram.serve.keys import Key
 from planogram.serve.settings import AuthArgs
 
+# Sums of many small shares of a token miss the whole by less than this.
+ROUNDING = 1e-6
 # In seconds, from any moment on.
 Clock = Callable[[], float]
 
@@ -31,9 +33,9 @@ class TokenBucket:
         now = self._clock()
         self._tokens = min(self.burst, self._tokens + (now - self._filled_s) * self.rate_per_s)
         self._filled_s = now
-        if self._tokens < 1:
+        if self._tokens < 1 - ROUNDING:
             return (1 - self._tokens) / self.rate_per_s
-        self._tokens -= 1
+        self._tokens = max(0.0, self._tokens - 1)
         return 0.0
 
 
