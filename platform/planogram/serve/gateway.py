@@ -22,6 +22,7 @@ from planogram.serve.backend import (
 )
 from planogram.serve.logs import configure_logging
 from planogram.serve.policy import Policy, changed_policy
+from planogram.serve.ray_metrics import observe_replica
 from planogram.serve.settings import AppArgs
 from planogram.serve.web import create_app
 
@@ -58,6 +59,7 @@ class Gateway:
         embedder: "DeploymentHandle | None" = None,
     ) -> None:
         configure_logging()
+        observe_replica()
         self.args = args
         self.model = model
         self.policy = Policy.of(args, model)

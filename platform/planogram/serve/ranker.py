@@ -16,6 +16,7 @@ from planogram.serve.attribution import occlude
 from planogram.serve.backend import Document, FailedError, ModelInfo, Scored, TokenWeight
 from planogram.serve.batching import Job, TokenBatcher
 from planogram.serve.logs import configure_logging
+from planogram.serve.ray_metrics import observe_replica
 from planogram.serve.settings import EngineArgs
 
 
@@ -34,6 +35,7 @@ class Ranker:
         from ray import serve
 
         configure_logging()
+        observe_replica()
         self.model = model
         self._device = ThreadPoolExecutor(1, "infer")
         self._tokenizer = ThreadPoolExecutor(1, "tokenize")

@@ -72,6 +72,32 @@ class Limits(Section):
         return self
 
 
+class AuthArgs(Section):
+    """Who may ask, and how often. Keys come from the file, and from the environment variable PLANOGRAM_API_KEYS."""
+
+    keys_file: str | None = Field(None, description="made by `planogram keys create`; only its owner may read it")
+    required: bool = Field(False, description="do not start without a key")
+    requests_per_s: float | None = Field(
+        None, gt=0, description="of one key at one gateway replica; absent: no limit; a key's own figure wins"
+    )
+    burst: int | None = Field(None, ge=1, description="requests at once; absent: those of one second, at least 1")
+
+
+class TracingArgs(Section):
+    """Where spans go. Without an endpoint and without the console there are none."""
+
+    endpoint: str | None = Field(
+        None, pattern=r"^https?://", description="OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces"
+    )
+    console: bool = Field(False, description="write spans to standard error, for debugging")
+    share: float = Field(1.0, ge=0, le=1, description="of the requests that bring no decision of their own to trace")
+
+    @property
+    def on(self) -> bool:
+        """Whether spans are made."""
+        return self.console or self.endpoint is not None
+
+
 class AppSettings(PolicyArgs):
     """The fields of `AppArgs`. `blend`, `diversity` and `rules` can be changed later by the Gateway's `user_config`."""
 
@@ -83,6 +109,8 @@ class AppSettings(PolicyArgs):
     embedder_engine: EngineArgs = EngineArgs()
     retriever: RetrieverArgs = RetrieverArgs()
     limits: Limits = Limits()
+    auth: AuthArgs = AuthArgs()
+    tracing: TracingArgs = TracingArgs()
 
     @model_validator(mode="after")
     def _products_come_from_a_shop(self) -> "AppSettings":

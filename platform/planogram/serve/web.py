@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 import planogram
 from planogram.errors import OverloadedError
 from planogram.serve.answers import RecommendResponse, SearchResponse
+from planogram.serve.auth import gate_of
 from planogram.serve.backend import Backend, FailedError
 from planogram.serve.call import CurrentCall
 from planogram.serve.dialects.cohere import cohere_router
@@ -21,15 +22,23 @@ from planogram.serve.recommend import recommend
 from planogram.serve.schemas import RecommendRequest, SearchRequest
 from planogram.serve.search import search
 from planogram.serve.settings import AppArgs
+from planogram.serve.tracing import Tracing, start_tracing
+from planogram.serve.watch import watched
 
 
-def create_app(backend: Backend, args: AppArgs) -> FastAPI:
+def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) -> FastAPI:
     """The application with the routes that `args` names.
 
     Args:
         backend: answers for the replicas.
         args: routes, limits and defaults.
+        tracing: makes the spans; absent: as `args` says.
+
+    Raises:
+        ConfigError: the API keys cannot be read, or a package is missing.
     """
+    tracing = tracing or start_tracing(args.tracing)
+    backend = watched(backend, tracing)
     app = FastAPI(
         title="Planogram",
         version=planogram.__version__,
@@ -37,7 +46,7 @@ def create_app(backend: Backend, args: AppArgs) -> FastAPI:
         redoc_url=None,
     )
     install(app)
-    app.add_middleware(Guard, limits=args.limits)
+    app.add_middleware(Guard, limits=args.limits, gate=gate_of(args.auth), tracing=tracing)
     app.include_router(status_router(backend))
     app.include_router(models_router(backend, args))
     if "search" in args.routes:
