@@ -149,6 +149,13 @@ class FakeBackend:
         ranked = sorted(self._passing(filters), key=lambda product: -(product.get("popularity") or 0.0))
         return Retrieved(ranked[:limit])
 
+    async def change(self, products: Sequence[dict[str, Any]], deleted: Sequence[str]) -> str:
+        if self.retriever_error:
+            raise self.retriever_error
+        changed = {product["product_id"]: product for product in (*self.products, *products)}
+        self.products = [product for name, product in changed.items() if name not in deleted]
+        return f"fake/{len(self.products)}"
+
     async def history(self, user_id: str) -> list[str]:
         return self.bought.get(user_id, [])
 
@@ -202,7 +209,7 @@ class FakeBackend:
 
 def app_args(**args: Any) -> AppArgs:
     """Arguments of an application with every route."""
-    every = {"routes": ["search", "recommend", "rerank", "embeddings"], "embedder": "fake-embedder"}
+    every = {"routes": ["search", "recommend", "ingest", "rerank", "embeddings"], "embedder": "fake-embedder"}
     return AppArgs.model_validate({**every, "ranker": "fake@champion", "shop": "shop", **args})
 
 

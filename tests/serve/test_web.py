@@ -26,6 +26,7 @@ def test_openapi_names_routes_limits_and_errors(client):
     assert set(spec["paths"]) == {
         "/search",
         "/recommend",
+        "/ingest/products",
         "/v1/rerank",
         "/v2/rerank",
         "/rerank",

@@ -194,6 +194,10 @@ class Backend(Protocol):
         """The products that most shoppers take."""
         ...
 
+    async def change(self, products: Sequence[dict[str, Any]], deleted: Sequence[str]) -> str:
+        """Add or replace products, take others out by their ids; returns the version of the catalogue afterwards."""
+        ...
+
     async def history(self, user_id: str) -> list[str]:
         """Ids of the products that a shopper bought, oldest first; empty where the shopper is not known."""
         ...

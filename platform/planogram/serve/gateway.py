@@ -106,6 +106,10 @@ class Gateway:
         """Ids of the products that a shopper bought, oldest first."""
         return await self._find("history", user_id)
 
+    async def change(self, products: Sequence[dict[str, Any]], deleted: Sequence[str]) -> str:
+        """Add or replace products, and take others out."""
+        return await self._find("change", products, deleted)
+
     async def _find(self, method: str, *args: Any) -> Any:
         assert self._retriever is not None
         return await ask("retriever", getattr(self._retriever, method).remote(*args))

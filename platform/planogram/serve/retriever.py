@@ -65,13 +65,9 @@ class Retriever:
         """What a shopper bought, oldest first."""
         return await self._run(lambda index: index.history(user_id))
 
-    async def upsert(self, products: Sequence[dict[str, Any]]) -> str:
-        """Add or replace products; returns the version of the catalogue that has them."""
-        return await self._run(lambda index: _changed(index, index.upsert, products))
-
-    async def remove(self, product_ids: Sequence[str]) -> str:
-        """Take products out; returns the version of the catalogue without them."""
-        return await self._run(lambda index: _changed(index, index.remove, product_ids))
+    async def change(self, products: Sequence[dict[str, Any]], deleted: Sequence[str]) -> str:
+        """Add or replace products, take others out; returns the version of the catalogue afterwards."""
+        return await self._run(lambda index: index.change(products, deleted))
 
     async def version(self) -> str:
         """Of the catalogue: changes with every change of a product."""
@@ -112,8 +108,3 @@ def _has_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _changed(index: ProductIndex, change: Callable[[Any], None], what: Any) -> str:
-    change(what)
-    return index.version

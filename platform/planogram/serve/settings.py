@@ -8,9 +8,9 @@ from planogram.config import EngineName
 from planogram.section import Section, parse
 from planogram.serve.policy import PolicyArgs
 
-RouteName = Literal["search", "recommend", "rerank", "embeddings"]
+RouteName = Literal["search", "recommend", "ingest", "rerank", "embeddings"]
 # These find products.
-NEED_A_SHOP = ("search", "recommend")
+NEED_A_SHOP = ("search", "recommend", "ingest")
 
 
 class EngineArgs(Section):

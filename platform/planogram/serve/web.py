@@ -17,6 +17,7 @@ from planogram.serve.dialects.openai import embeddings_router, models_router
 from planogram.serve.dialects.tei import tei_router
 from planogram.serve.dialects.vllm import vllm_router
 from planogram.serve.guard import Guard
+from planogram.serve.ingest import IngestRequest, IngestResponse, ingest
 from planogram.serve.problems import Problem, documented_errors, install, problem_of
 from planogram.serve.recommend import recommend
 from planogram.serve.schemas import RecommendRequest, SearchRequest
@@ -53,6 +54,8 @@ def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) 
         app.include_router(search_router(backend, args))
     if "recommend" in args.routes:
         app.include_router(recommend_router(backend, args))
+    if "ingest" in args.routes:
+        app.include_router(ingest_router(backend))
     if "rerank" in args.routes:
         for router in (jina_router, cohere_router, tei_router, vllm_router):
             app.include_router(router(backend, args))
@@ -79,6 +82,17 @@ def recommend_router(backend: Backend, args: AppArgs) -> APIRouter:
     @router.post("/recommend", summary="What a shopper may want next, or beside a product")
     async def post_recommend(body: RecommendRequest, call: CurrentCall) -> RecommendResponse:
         return await recommend(body, backend, args, call)
+
+    return router
+
+
+def ingest_router(backend: Backend) -> APIRouter:
+    """`POST /ingest/products`."""
+    router = APIRouter(tags=["ingest"], responses=documented_errors())
+
+    @router.post("/ingest/products", summary="Change the catalogue: the next search sees it")
+    async def post_products(body: IngestRequest, call: CurrentCall) -> IngestResponse:
+        return await ingest(body, backend, call)
 
     return router
 

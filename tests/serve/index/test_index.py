@@ -9,6 +9,7 @@ from planogram.serve.backend import Filters, ValueCount
 from planogram.serve.index import search
 from planogram.serve.index.build import index_folder
 from planogram.serve.index.columns import COLUMNS
+from planogram.serve.ingest import Product, row_of
 from planogram.serve.settings import RetrieverArgs
 
 ROWS = [
@@ -156,21 +157,29 @@ def test_changes_are_seen_at_once_and_stay(shop, place, open_index):
     args = RetrieverArgs(folder=str(place / "changed"))
     index = open_index(shop, args)
     version = index.version
-    index.upsert([{**ROWS[0], "title": "green boots", "stock": 7}, {"product_id": "n", "title": "violet boots"}])
+    index.change([{**ROWS[0], "title": "green boots", "stock": 7}, {"product_id": "n", "title": "violet boots"}], [])
     assert index.version != version
     assert set(ids(index.search("boots", ALL, 10))) == {"a", "n"}
     assert ids(index.search("red", Filters(brands=("Acme",)), 10)) == []
     (changed,) = index.lookup(["a"], ALL)
     assert (changed["title"], changed["stock"], changed["description"]) == ("green boots", 7, None)
-    index.remove(["n", "nobody"])
+    index.change([], ["n", "nobody"])
     assert ids(open_index(shop, args).search("boots", ALL, 10)) == ["a"]
     assert index.num_products == len(ROWS)
+
+
+def test_attributes_of_a_changed_product_are_those_given(shop, place, open_index):
+    index = open_index(shop, RetrieverArgs(folder=str(place / "attributes")))
+    product = Product(product_id="n", title="violet boots", attributes={"color": "violet", "size": "42"}, price=9.5)
+    assert index.change([row_of(product)], []) == index.version
+    (found,) = index.lookup(["n"], ALL)
+    assert dict(found["attributes"]) == {"color": "violet", "size": "42"} and found["price"] == 9.5
 
 
 def test_another_reader_sees_changes_in_time(shop, place, open_index):
     args = RetrieverArgs(folder=str(place / "shared"), refresh_s=0.01)
     first, second = open_index(shop, args), open_index(shop, args)
-    first.upsert([{"product_id": "n", "title": "violet boots"}])
+    first.change([{"product_id": "n", "title": "violet boots"}], [])
     time.sleep(0.05)
     assert ids(second.search("boots", ALL, 10)) == ["n"]
     assert second.version == first.version
@@ -180,7 +189,7 @@ def test_many_changes_are_taken_into_the_index_of_words(shop, place, monkeypatch
     monkeypatch.setattr(search, "OPTIMIZE_AFTER", 3)
     index = open_index(shop, RetrieverArgs(folder=str(place / "many")))
     for number in range(7):
-        index.upsert([{"product_id": f"n{number}", "title": f"boots {number}"}])
+        index.change([{"product_id": f"n{number}", "title": f"boots {number}"}], [])
     assert set(ids(index.search("boots", ALL, 20))) == {f"n{number}" for number in range(7)}
     # Three upserts at a time are taken in, and one is left over.
     assert index._table.index_stats("title_idx").num_unindexed_rows == 1

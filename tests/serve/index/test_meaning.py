@@ -73,7 +73,7 @@ def test_similar_products_are_the_nearest_vectors(index):
 
 def test_changed_products_have_new_vectors(shop, tmp_path, open_index):
     index = open_index(shop, RetrieverArgs(folder=str(tmp_path), spelling=False), LetterEncoder())
-    index.upsert([{"product_id": "n", "title": "zzz zzz"}])
+    index.change([{"product_id": "n", "title": "zzz zzz"}], [])
     assert ids(index.search("zzzz", ALL, 1)) == ["n"]
 
 

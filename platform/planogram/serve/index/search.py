@@ -139,12 +139,7 @@ class ProductIndex:
         rows = self._shoppers.search().where(one_of("user_id", [user_id])).limit(1).to_list()
         return list(rows[0]["owned"]) if rows else []
 
-    def upsert(self, products: Sequence[Product]) -> None:
-        """Add products, or replace those with the same id; what shoppers did with them stays.
-
-        Args:
-            products: columns of the products table; ids once.
-        """
+    def _upsert(self, products: Sequence[Product]) -> None:
         ids = [product["product_id"] for product in products]
         before = {row["product_id"]: row for row in self._rows(one_of("product_id", ids), len(ids))}
         unknown = {"popularity": 0.0, "popularity_rank": self.num_products, "sentiment": None}
@@ -157,18 +152,26 @@ class ProductIndex:
         frame = pd.DataFrame(rows).convert_dtypes()
         merge = self._table.merge_insert("product_id").when_matched_update_all().when_not_matched_insert_all()
         merge.execute(product_rows(frame, schema, self._encoder))
-        self._changed(len(rows))
 
-    def remove(self, product_ids: Sequence[str]) -> None:
-        """Take products out; ids that are not there are passed over."""
-        self._table.delete(one_of("product_id", list(product_ids)))
-        self._changed(len(product_ids))
+    def change(self, products: Sequence[Product], deleted: Sequence[str]) -> str:
+        """Add or replace products, take others out by their ids.
 
-    def _changed(self, count: int) -> None:
-        self._changes += count
+        Args:
+            products: columns of the products table; what shoppers did with those of the same id stays.
+            deleted: ids; those that are not there are passed over.
+
+        Returns:
+            The version of the catalogue afterwards.
+        """
+        if products:
+            self._upsert(products)
+        if deleted:
+            self._table.delete(one_of("product_id", list(deleted)))
+        self._changes += len(products) + len(deleted)
         if self._changes >= OPTIMIZE_AFTER:
             self._table.optimize()
             self._changes = 0
+        return self.version
 
     def _by_words(
         self, query: str, where: "Expr | None", limit: int, columns: Sequence[str] = COLUMNS
