@@ -28,7 +28,12 @@ def test_every_config_is_what_ray_serve_and_the_application_expect(path):
         assert application.import_path == IMPORT_PATH
         args = AppArgs.model_validate(application.args)
         assert schema.http_options.request_timeout_s > args.limits.request_timeout_s
-        assert {deployment.name for deployment in application.deployments} <= {"Gateway", "Retriever", "Ranker"}
+        assert {deployment.name for deployment in application.deployments} <= {
+            "Gateway",
+            "Retriever",
+            "Ranker",
+            "Embedder",
+        }
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,7 @@ def test_every_config_is_what_ray_serve_and_the_application_expect(path):
         ({"ranker": "r", "shop": "s", "routes": ["serch"]}, "routes.0"),
         ({"ranker": "r", "shop": "s", "limits": {"body_bytes": "1"}}, "limits.body_bytes"),
         ({"ranker": "r"}, "needs `shop`"),
+        ({"ranker": "r", "routes": ["embeddings"]}, "needs `embedder`"),
         ({"ranker": "r", "shop": "s", "limits": {"ranker_timeout_s": 10.0}}, "must be less than"),
     ],
 )
