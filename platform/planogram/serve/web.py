@@ -39,6 +39,8 @@ def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) 
         description="Search ranking and reranking. Every error is JSON and says its `request_id`.",
         responses=_documented_errors(),
         redoc_url=None,
+        # FastAPI's own telemetry would send queries of URLs, and values that do not fit, to where OTEL_* points.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     install(app)
     app.add_middleware(Guard, limits=args.limits, gate=gate_of(args.auth), tracing=tracing)
