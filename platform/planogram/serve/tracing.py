@@ -101,6 +101,7 @@ class OpenTelemetry:
     def __init__(self, provider: "TracerProvider") -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+        self._provider = provider
         self._tracer = provider.get_tracer(SERVICE)
         self._propagator = TraceContextTextMapPropagator()
 
@@ -132,6 +133,10 @@ class OpenTelemetry:
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(StatusCode.ERROR)
                 raise
+
+    def stop(self) -> None:
+        """Send what has not left yet, and end the thread that sends."""
+        self._provider.shutdown()
 
 
 def start_tracing(args: TracingArgs) -> Tracing:

@@ -45,6 +45,8 @@ def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) 
         version=planogram.__version__,
         description="Search, recommendation, reranking and embedding. Every error is JSON, in its path's dialect.",
         redoc_url=None,
+        # FastAPI's own telemetry would send queries of URLs, and values that do not fit, to where OTEL_* points.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     install(app)
     app.add_middleware(Guard, limits=args.limits, gate=gate_of(args.auth), tracing=tracing)
