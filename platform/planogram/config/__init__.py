@@ -38,6 +38,7 @@ from planogram.config.model import (
 from planogram.config.stages import (
     TRAINING_METHODS,
     BenchmarkTrainingConfig,
+    BlendConfig,
     DemoConfig,
     EvaluateConfig,
     FinetuneConfig,
@@ -66,6 +67,7 @@ __all__ = [
     "BackboneConfig",
     "BenchmarkEnginesConfig",
     "BenchmarkTrainingConfig",
+    "BlendConfig",
     "CalibrationConfig",
     "ClickConfig",
     "ClusterConfig",
