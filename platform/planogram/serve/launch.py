@@ -16,8 +16,9 @@ from planogram import storage
 from planogram.cluster import connect
 from planogram.config import ClusterConfig
 from planogram.errors import ClusterError, ConfigError
-from planogram.section import read_yaml
+from planogram.section import parse, read_yaml
 from planogram.serve.haproxy import isolated
+from planogram.serve.policy import PolicyArgs
 from planogram.serve.settings import AppArgs
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,9 @@ def check(values: dict[str, Any]) -> dict[str, Any]:
     for application in applications:
         if application.get("import_path") == IMPORT_PATH:
             AppArgs.model_validate(application.get("args", {}))
+            for deployment in application.get("deployments") or ():
+                if deployment.get("name") == "Gateway":
+                    parse(PolicyArgs, deployment.get("user_config") or {}, "the Gateway's user_config")
     http = {"host": LOOPBACK, **(values.get("http_options") or {})}
     if not is_loopback(str(http["host"])):
         raise ConfigError(
