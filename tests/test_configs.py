@@ -14,6 +14,7 @@ STAGES = {
     "finetune": config.FinetuneConfig,
     "pretrain": config.PretrainConfig,
     "evaluate": config.EvaluateConfig,
+    "blend": config.BlendConfig,
     "compress": config.CompressConfig,
     "benchmark": config.BenchmarkTrainingConfig,
 }

@@ -171,6 +171,17 @@ def evaluate(config_path: Config = None, settings: Overrides = None, as_json: As
 
 
 @app.command()
+def blend(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
+    """Learn how much other signals count beside relevance, and measure the blend beside relevance alone.
+
+    Example: planogram blend --set bundle=shop-ranker@champion --set shop=shop --set task=click --set out=blend.json
+    """
+    from planogram.blend import run
+
+    _show(run(section.load(config.BlendConfig, config_path, settings or ())), as_json)
+
+
+@app.command()
 def compress(
     config_path: Config = None,
     settings: Overrides = None,

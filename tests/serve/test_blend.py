@@ -123,15 +123,31 @@ def test_user_config_stands_in_place_of_what_it_names(model):
     assert changed_policy(args, {"rules": []}, model).rules == ()
 
 
-def test_a_gateway_takes_a_policy_and_keeps_it_where_the_next_one_is_wrong(model):
+WRONG = ({"diversity": {"weight": 2.0}}, {"blend": {"weights": {"price": 1.0}}}, {"routes": ["search"]})
+
+
+@pytest.fixture
+def gateway(model):
     from planogram.serve.gateway import Gateway
     from planogram.serve.settings import AppArgs
 
-    gateway = Gateway(AppArgs(ranker="r", routes=("rerank",)), model, None, None)
+    return Gateway(AppArgs(ranker="r", routes=("rerank",)), model, None, None)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_gateway_that_serves_keeps_its_policy_where_the_next_one_is_wrong(gateway, wrong, caplog):
     gateway.reconfigure({"diversity": {"weight": 0.5}, "blend": {"weights": {"click": 2.0}}})
+    gateway.check_health()
     held = gateway.policy
     assert held.diversity == 0.5 and held.search.weights == {"click": 2.0}
-    for wrong in ({"diversity": {"weight": 2.0}}, {"blend": {"weights": {"price": 1.0}}}, {"routes": ["search"]}):
-        with pytest.raises(ConfigError):
-            gateway.reconfigure(wrong)
-        assert gateway.policy is held
+    gateway.reconfigure(wrong)
+    assert gateway.policy is held
+    assert "what held before goes on" in caplog.text and next(iter(wrong)) in caplog.text
+    gateway.reconfigure({})
+    assert gateway.policy.diversity == 0.0
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_gateway_does_not_start_with_a_wrong_policy(gateway, wrong):
+    with pytest.raises(ConfigError):
+        gateway.reconfigure(wrong)

@@ -133,6 +133,13 @@ def test_arguments_are_checked_before_anything_starts():
         check({"applications": [{"import_path": IMPORT_PATH, "args": {}}]})
 
 
+def test_a_user_config_is_checked_before_anything_starts():
+    values = config()
+    values["applications"][0]["deployments"] = [{"name": "Gateway", "user_config": {"diversity": {"weigth": 0.1}}}]
+    with pytest.raises(ConfigError, match="did you mean 'weight'"):
+        check(values)
+
+
 @pytest.mark.parametrize("values", [{}, {"applications": None}, {"applications": ["x"]}])
 def test_a_config_has_applications(values):
     with pytest.raises(ConfigError, match="applications"):

@@ -39,6 +39,7 @@ from planogram.config.model import (
 from planogram.config.stages import (
     TRAINING_METHODS,
     BenchmarkTrainingConfig,
+    BlendConfig,
     DemoConfig,
     EvaluateConfig,
     FinetuneConfig,
@@ -68,6 +69,7 @@ __all__ = [
     "BackboneConfig",
     "BenchmarkEnginesConfig",
     "BenchmarkTrainingConfig",
+    "BlendConfig",
     "CalibrationConfig",
     "ClickConfig",
     "ClusterConfig",

@@ -9,6 +9,7 @@ import pandas as pd
 
 # Reviews of the shop's mean that stand beside those of a product.
 SHRINKAGE = 5.0
+#: labels of reviews as they come -> whether the product is praised
 LABELS = {"positive": 1.0, "recommended": 1.0, "1": 1.0, "negative": 0.0, "not_recommended": 0.0, "0": 0.0}
 # A purchase says more than a cart, and a cart more than a click.
 EVENT_WEIGHTS = {"click": 1.0, "cart": 3.0, "purchase": 10.0, "rating": 3.0}

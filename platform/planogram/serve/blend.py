@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from planogram import storage
 from planogram.data.signals import PRODUCT_SIGNALS
@@ -41,10 +41,8 @@ class BlendArgs(Section):
         return self
 
 
-class BlendFile(BaseModel):
+class BlendFile(Section):
     """What `planogram blend` writes: the weights, and how they were found."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     weights: dict[str, Weight]
     task: str

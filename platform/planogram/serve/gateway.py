@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from planogram.errors import OverloadedError
+from planogram.errors import OverloadedError, PlanogramError
 from planogram.serve.backend import (
     Document,
     Embedded,
@@ -63,6 +63,7 @@ class Gateway:
         self.args = args
         self.model = model
         self.policy = Policy.of(args, model)
+        self._started = False
         self._ranker = ranker
         self._retriever = retriever
         self.embedder = embedder_model
@@ -75,10 +76,22 @@ class Gateway:
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Take other weights, diversity or rules; Ray Serve calls it when `user_config` changes, without a restart.
 
+        Ray Serve stops a replica that raises here. So wrong values end a start, but never a replica that serves: its
+        policy goes on, and the log says what is wrong.
+
         Raises:
-            NotFoundError, ConfigError: the values are wrong; the policy that held goes on.
+            NotFoundError, ConfigError: the values are wrong, and the replica is starting.
         """
-        self.policy = changed_policy(self.args, user_config, self.model)
+        try:
+            self.policy = changed_policy(self.args, user_config, self.model)
+        except PlanogramError as error:
+            if not self._started:
+                raise
+            logger.error("user_config is wrong, and what held before goes on: %s", error)  # noqa: TRY400
+
+    def check_health(self) -> None:
+        """Ray Serve calls it at the end of a start, and then at intervals."""
+        self._started = True
 
     async def retrieve(self, query: str, filters: Filters, limit: int, facets: Sequence[str] = ()) -> Retrieved:
         """The best products for a query text, best first."""
