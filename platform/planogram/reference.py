@@ -18,6 +18,8 @@ STAGES: dict[str, type[Section]] = {
     "planogram compress": config.CompressConfig,
     "planogram benchmark training": config.BenchmarkTrainingConfig,
     "planogram benchmark engines": config.BenchmarkEnginesConfig,
+    "planogram benchmark serving": config.BenchmarkServingConfig,
+    "planogram benchmark reliability": config.BenchmarkReliabilityConfig,
     "planogram demo": config.DemoConfig,
 }
 HEAD = """# Configuration

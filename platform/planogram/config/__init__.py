@@ -1,5 +1,14 @@
 """The configuration: one typed section for every stage. This package names its parts; see `planogram.section`."""
 
+from planogram.config.benchmark import (
+    BenchmarkReliabilityConfig,
+    BenchmarkServingConfig,
+    PeerName,
+    RequestsConfig,
+    ScenarioName,
+    ServeFlags,
+    WorkloadName,
+)
 from planogram.config.compress import (
     BenchmarkEnginesConfig,
     CompressConfig,
@@ -65,6 +74,8 @@ __all__ = [
     "AdapterMethod",
     "BackboneConfig",
     "BenchmarkEnginesConfig",
+    "BenchmarkReliabilityConfig",
+    "BenchmarkServingConfig",
     "BenchmarkTrainingConfig",
     "CalibrationConfig",
     "ClickConfig",
@@ -84,14 +95,18 @@ __all__ = [
     "LossConfig",
     "NextItemConfig",
     "OptimizerConfig",
+    "PeerName",
     "Pooling",
     "PretrainConfig",
     "PruneConfig",
     "QuantizeConfig",
     "RecoveryConfig",
     "RepeatConfig",
+    "RequestsConfig",
     "RunConfig",
+    "ScenarioName",
     "SequenceConfig",
+    "ServeFlags",
     "SimulateConfig",
     "SplitConfig",
     "TextConfig",
@@ -103,5 +118,6 @@ __all__ = [
     "TrainConfig",
     "TrainingMethod",
     "TransitionConfig",
+    "WorkloadName",
     "load_finetune",
 ]

@@ -6,7 +6,7 @@ import logging
 import re
 from typing import Any
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from planogram.errors import PlanogramError, RequestError, TooLargeError
@@ -29,15 +29,18 @@ class _ClientGoneError(Exception):
 
 
 class _Reply:
-    """Sends on, and remembers the status."""
+    """Sends on with the times of the answer's stages, and remembers the status."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, call: Call) -> None:
         self._send = send
+        self._call = call
         self.status: int | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = int(message["status"])
+            if timing := self._call.server_timing:
+                MutableHeaders(scope=message)["Server-Timing"] = timing
         await self._send(message)
 
 
@@ -60,7 +63,7 @@ class Guard:
             return
         call = Call.begin(Headers(scope=scope).get("x-request-id"))
         scope.setdefault("state", {})["call"] = call
-        reply = _Reply(send)
+        reply = _Reply(send, call)
         status = CLIENT_CLOSED
         try:
             problem = await self._answer(scope, receive, reply, call)

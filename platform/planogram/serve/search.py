@@ -24,11 +24,13 @@ async def search(request: SearchRequest, backend: Backend, args: AppArgs, call: 
     Raises:
         OverloadedError, FailedError: the retriever did not answer.
     """
-    products = await _candidates(request, backend, args)
+    with call.stage("retrieve"):
+        products = await _candidates(request, backend, args)
     scored: Scored | None = None
     try:
         if products:
-            scored = await backend.score(request.query, products, args.limits.ranker_timeout_s)
+            with call.stage("rank"):
+                scored = await backend.score(request.query, products, args.limits.ranker_timeout_s)
     except (OverloadedError, FailedError) as error:
         call.reason = fallback_reason(error)
     found = {str(product["product_id"]) for product in products}
