@@ -87,23 +87,32 @@ def measure_server(config: BenchmarkServingConfig, column: Column, generator: Ge
     return measured
 
 
-def check(running: Running, workload: Workload) -> bytes:
-    """Ask once, and return the answer.
+def check(running: Running, workload: Workload) -> None:
+    """Ask once.
 
     Raises:
-        TargetError: it is not 200, or does not score every document.
+        TargetError: the answer is not 200, or does not score every document.
+    """
+    answer = ask(running, workload.path, workload.bodies[0])
+    if workload.texts and len(scores(answer) or ()) != len(workload.texts[0][1]):
+        raise TargetError(f"{workload.path} does not score every document", remedy="look at the target's log")
+
+
+def ask(running: Running, path: str, body: bytes) -> bytes:
+    """The body of an answer.
+
+    Raises:
+        TargetError: it is not 200.
     """
     try:
         with httpx.Client(timeout=60, trust_env=False) as client:
             headers = {"Content-Type": "application/json"}
-            answer = client.post(f"{running.url}{workload.path}", content=workload.bodies[0], headers=headers)
+            answer = client.post(f"{running.url}{path}", content=body, headers=headers)
     except httpx.TransportError as error:
-        raise TargetError(f"{workload.path}: {error}", remedy="look at the target's log") from error
+        raise TargetError(f"{path}: {error}", remedy="look at the target's log") from error
     if answer.status_code != httpx.codes.OK:
         said = answer.text[:MAX_MESSAGE_CHARS]
-        raise TargetError(f"{workload.path} answers {answer.status_code}: {said}", remedy="look at the target's log")
-    if workload.texts and len(scores(answer.content) or ()) != len(workload.texts[0][1]):
-        raise TargetError(f"{workload.path} does not score every document", remedy="look at the target's log")
+        raise TargetError(f"{path} answers {answer.status_code}: {said}", remedy="look at the target's log")
     return answer.content
 
 

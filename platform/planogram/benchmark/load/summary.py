@@ -94,6 +94,22 @@ def normal_after_s(load: Load, load_s: float, usual_ms: float) -> float | None:
     return None
 
 
+def timeline(load: Load) -> list[Figures]:
+    """By the second in which requests were due: `second`, how many were `answered` and `failed`, `p99_ms`."""
+    seconds: dict[int, list[Sample]] = {}
+    for sample in load.samples:
+        seconds.setdefault(int(sample.due_s), []).append(sample)
+    return [
+        {
+            "second": second,
+            "answered": sum(sample.answered for sample in samples),
+            "failed": sum(not sample.answered for sample in samples),
+            "p99_ms": percentiles([sample for sample in samples if sample.answered])["p99_ms"],
+        }
+        for second, samples in sorted(seconds.items())
+    ]
+
+
 def middle(rounds: Sequence[Figures]) -> Figures:
     """The median of each figure over rounds; statuses and counts are sums. What no round has stays None."""
     return {name: _middle(name, [figures[name] for figures in rounds]) for name in rounds[0]}

@@ -1,7 +1,7 @@
 """sentence-transformers' CrossEncoder as a server; it runs in the peer's environment and knows nothing of ours.
 
-As most people would write it, and fair: requests wait in threads and not on the event loop, there is one forward pass per
-request (no batching across requests), and a pass has as many threads as are asked for.
+As most people would write it, and fair: requests wait in threads and not on the event loop, there is one forward pass
+per request (no batching across requests), and a pass has as many threads as are asked for.
 
     python app.py MODEL --port 8001 --threads 2
 """
