@@ -13,6 +13,7 @@ from planogram.serve.call import Call
 from planogram.serve.dialects import JinaRequest, JinaResponse, jina_rerank, model_names
 from planogram.serve.guard import Guard
 from planogram.serve.problems import INTERNAL, Problem, install, problem_of, validation_problem
+from planogram.serve.readiness import shared
 from planogram.serve.schemas import SearchRequest, SearchResponse
 from planogram.serve.search import search
 from planogram.serve.settings import AppArgs
@@ -86,6 +87,7 @@ def rerank_router(backend: Backend, args: AppArgs) -> APIRouter:
 def status_router(backend: Backend, args: AppArgs) -> APIRouter:
     """`GET /v1/models`, `/healthz` and `/readyz`."""
     router = APIRouter(tags=["status"])
+    check = shared(backend.check)
 
     @router.get("/v1/models", summary="The model that is served (OpenAI)")
     async def get_models(call: CurrentCall) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def status_router(backend: Backend, args: AppArgs) -> APIRouter:
     @router.get("/readyz", summary="The retriever and the ranker answer")
     async def get_ready(call: CurrentCall) -> Response:
         try:
-            await backend.check()
+            await check()
         except (OverloadedError, FailedError) as error:
             message = "a replica failed its check" if isinstance(error, FailedError) else problem_of(error).message
             return Problem(503, "not_ready", message).response(call)
