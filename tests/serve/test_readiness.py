@@ -66,21 +66,3 @@ def test_one_who_leaves_takes_nothing_from_the_others():
         assert first.cancelled() and check.count == 1
 
     asyncio.run(run())
-
-
-def test_a_failure_that_nobody_waits_for_is_silent():
-    async def run():
-        seen = []
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: seen.append(context))
-        check = Check(UnavailableError("gone"))
-        (only,) = await started(shared(check), 1)
-        only.cancel()
-        check.go.set()
-        for _ in range(5):
-            await asyncio.sleep(0)
-        import gc
-
-        gc.collect()
-        assert seen == []
-
-    asyncio.run(run())

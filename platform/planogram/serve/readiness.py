@@ -13,8 +13,6 @@ def shared(check: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Await
         nonlocal running
         if running is None or running.done():
             running = asyncio.create_task(check())
-            # Where all have left, nobody else looks at how it failed.
-            running.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(running)
 
     return ask
