@@ -137,6 +137,8 @@ class SearchResponse(BaseModel):
     model: Model
     took_ms: float
     degraded: bool = Field(description="a fallback answered: the products stand in the retriever's order")
-    reason: str | None = Field(None, description="why, where degraded: ranker_overloaded, _late, _unavailable or _failed")
+    reason: str | None = Field(
+        None, description="why, where degraded: ranker_overloaded, _late, _unavailable or _failed"
+    )
     unknown_candidates: list[str] = Field(description="ids in `candidates` that the shop lacks or the filters exclude")
     results: list[SearchResult]
