@@ -18,6 +18,7 @@ from planogram.data.splits import assign
 from planogram.evaluate import offline
 from planogram.registry.store import CHAMPION, Registry
 from planogram.serve import launch
+from planogram.serve.check import IMPORT_PATH, LOOPBACK
 from planogram.serve.haproxy import isolated
 
 MODEL = "shop-ranker"
@@ -97,12 +98,12 @@ def _show_evaluation(trained: dict[str, Any], tested: dict[str, Any]) -> None:
 def _serve_config(config: DemoConfig, shop: str) -> dict[str, Any]:
     return {
         "proxy_location": "EveryNode",
-        "http_options": {"host": launch.LOOPBACK, "port": config.port, "request_timeout_s": 15},
+        "http_options": {"host": LOOPBACK, "port": config.port, "request_timeout_s": 15},
         "applications": [
             {
                 "name": "planogram",
                 "route_prefix": "/",
-                "import_path": launch.IMPORT_PATH,
+                "import_path": IMPORT_PATH,
                 "args": {"ranker": f"{MODEL}@{CHAMPION}", "shop": shop},
             }
         ],

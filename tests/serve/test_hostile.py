@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-POSTED = ["/search", "/v1/rerank", "/v2/rerank", "/rerank", "/v1/score", "/v1/embeddings"]
+POSTED = ["/search", "/recommend", "/v1/rerank", "/v2/rerank", "/rerank", "/v1/score", "/v1/embeddings"]
 PATHS = st.sampled_from(POSTED)
 TEXT = st.text(st.characters(), max_size=60) | st.sampled_from(
     [
@@ -48,14 +48,18 @@ FIELDS = st.sampled_from(
         "encoding_format",
     ]
 )
+FILTERS = st.dictionaries(
+    st.sampled_from(["price_min", "price_max", "brand", "category", "in_stock"]) | TEXT,
+    SCALARS | st.lists(TEXT, max_size=3),
+)
 NEARLY = st.fixed_dictionaries(
     {"query": TEXT},
     optional={
         "documents": st.lists(TEXT | st.fixed_dictionaries({"text": TEXT}) | VALUES, max_size=5),
-        "filters": st.dictionaries(
-            st.sampled_from(["price_min", "price_max", "brand", "category", "in_stock"]) | TEXT,
-            SCALARS | st.lists(TEXT, max_size=3),
-        ),
+        "filters": FILTERS,
+        "facets": st.lists(st.sampled_from(["brand", "price"]) | TEXT, max_size=3) | VALUES,
+        "diversity": st.floats(0, 1) | VALUES,
+        "explain": st.booleans() | VALUES,
         "candidates": st.lists(TEXT, max_size=5) | VALUES,
         "texts": st.lists(TEXT | VALUES, max_size=5),
         "top_k": st.integers(-5, 300) | VALUES,
@@ -67,7 +71,20 @@ TEXTS = TEXT | st.lists(TEXT | VALUES, max_size=4)
 FOREIGN = st.fixed_dictionaries({"queries": TEXTS, "documents": TEXTS}) | st.fixed_dictionaries(
     {"input": TEXTS}, optional={"dimensions": st.integers(-1, 6), "encoding_format": st.just("base64") | TEXT}
 )
-BODIES = NEARLY | FOREIGN | st.dictionaries(FIELDS | TEXT, VALUES, max_size=6) | VALUES
+NEARLY_RECOMMENDED = st.fixed_dictionaries(
+    {},
+    optional={
+        "user_id": TEXT,
+        "product_id": TEXT | st.just("p-1"),
+        "history": st.lists(TEXT | st.just("p-2"), max_size=5) | VALUES,
+        "relation": st.sampled_from(["similar", "complementary"]) | TEXT,
+        "filters": FILTERS,
+        "candidates": st.lists(TEXT, max_size=5),
+        "diversity": st.floats(),
+        "explain": st.booleans(),
+    },
+)
+BODIES = NEARLY | NEARLY_RECOMMENDED | FOREIGN | st.dictionaries(FIELDS | TEXT, VALUES, max_size=6) | VALUES
 CHECK = settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

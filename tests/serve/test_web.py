@@ -1,7 +1,32 @@
+import pytest
+
+from planogram.serve.answers import RecommendResponse, SearchResponse
+from planogram.serve.dialects.jina import JinaRequest, JinaResponse
+from planogram.serve.schemas import RecommendRequest, SearchRequest
+
+REQUESTS = {"/search": SearchRequest, "/recommend": RecommendRequest, "/v1/rerank": JinaRequest}
+MODELS = (*REQUESTS.values(), SearchResponse, RecommendResponse, JinaResponse)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_example_fits_its_schema(model):
+    for example in model.model_config["json_schema_extra"]["examples"]:
+        model.model_validate(example)
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+def test_request_examples_are_answered(client, path):
+    for example in REQUESTS[path].model_config["json_schema_extra"]["examples"]:
+        body = {**example, "model": "fake"} if "model" in example else example
+        assert client.post(path, json=body).status_code == 200
+
+
 def test_openapi_names_routes_limits_and_errors(client):
     spec = client.get("/openapi.json").json()
     assert set(spec["paths"]) == {
         "/search",
+        "/recommend",
+        "/ingest/products",
         "/v1/rerank",
         "/v2/rerank",
         "/rerank",

@@ -1,6 +1,7 @@
 """The configuration: one typed section for every stage. This package names its parts; see `planogram.section`."""
 
 from planogram.config.compress import (
+    EXPORTS,
     BenchmarkEnginesConfig,
     CompressConfig,
     DistillConfig,
@@ -38,6 +39,7 @@ from planogram.config.model import (
 from planogram.config.stages import (
     TRAINING_METHODS,
     BenchmarkTrainingConfig,
+    BlendConfig,
     DemoConfig,
     EvaluateConfig,
     FinetuneConfig,
@@ -59,6 +61,7 @@ from planogram.config.training import (
 
 __all__ = [
     "ALL_SOURCES",
+    "EXPORTS",
     "LISTWISE_LOSSES",
     "TRAINING_METHODS",
     "AdapterConfig",
@@ -66,6 +69,7 @@ __all__ = [
     "BackboneConfig",
     "BenchmarkEnginesConfig",
     "BenchmarkTrainingConfig",
+    "BlendConfig",
     "CalibrationConfig",
     "ClickConfig",
     "ClusterConfig",

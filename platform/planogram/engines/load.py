@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 from planogram.config import EngineName
 from planogram.engines.base import Engine
-from planogram.registry.bundle import BundleManifest
+from planogram.registry.bundle import BundleManifest, check_parity
 
 if TYPE_CHECKING:
     from planogram.engines.embedding import EmbeddingEngine
@@ -53,12 +53,14 @@ def load_embedding_engine(uri: str, name: EngineName = "torch-fp32", threads: in
 
 
 def check_engine(folder: Path, manifest: BundleManifest, name: EngineName) -> None:
-    """Whether a bundle has what an engine runs, without loading it.
+    """Whether a bundle has what an engine runs and it ranks as the trained model does, without loading it.
 
     Raises:
         NotFoundError: it has no such export.
+        ParityError: the export was not compared with the trained model, or does not rank as it does.
     """
     if name.startswith("openvino"):
         from planogram.engines.openvino import export_path
 
         export_path(folder, manifest, name)
+        check_parity(manifest, name)

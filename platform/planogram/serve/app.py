@@ -14,9 +14,10 @@ from planogram.registry.store import ModelVersion, Registry
 from planogram.serve.backend import ModelInfo
 from planogram.serve.embedder import Embedder
 from planogram.serve.gateway import Gateway
+from planogram.serve.policy import Policy
 from planogram.serve.ranker import Ranker
 from planogram.serve.retriever import Retriever
-from planogram.serve.settings import AppArgs
+from planogram.serve.settings import NEED_A_SHOP, AppArgs
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -66,9 +67,11 @@ def build(args: AppArgs) -> "Application":
     from ray import serve
 
     model = resolve(args.ranker, args.engine.engine)
+    # Said here what is wrong with it, before any replica starts.
+    Policy.of(args, model)
     ranker = serve.deployment(Ranker, name="Ranker", **COMMON, **RANKER).bind(args.engine, model)
     retriever = None
-    if "search" in args.routes:
+    if not set(NEED_A_SHOP).isdisjoint(args.routes):
         options = serve.deployment(Retriever, name="Retriever", **COMMON, **RETRIEVER)
         retriever = options.bind(args.shop, args.retriever)
     embedder_model, embedder = None, None

@@ -1,15 +1,17 @@
 """Requests of several clients in one forward pass: batches by token budget, sorted by length, without the abandoned."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from planogram.data.collate import token_batches
 from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Floats
+from planogram.serve import metrics
 
 
 @dataclass(eq=False)
@@ -22,6 +24,7 @@ class Job:
 
     tokens: Tokens
     abandoned: bool = False
+    queued_s: float = field(default_factory=time.perf_counter)
 
     @property
     def num_tokens(self) -> int:
@@ -55,6 +58,7 @@ class TokenBatcher:
 
         Between two passes the executor is free for a health check, and newly abandoned jobs are dropped.
         """
+        self._measure(jobs)
         tokens = Tokens.concatenate([job.tokens for job in jobs])
         owners = np.repeat(np.arange(len(jobs)), [len(job.tokens) for job in jobs])
         values = np.zeros((len(tokens), self._columns), dtype=np.float32)
@@ -62,5 +66,19 @@ class TokenBatcher:
         for positions in token_batches(tokens.lengths, self.batch_tokens):
             live = np.asarray([position for position in positions if not jobs[owners[position]].abandoned], dtype=int)
             if len(live):
-                values[live] = await loop.run_in_executor(self._executor, self._infer, tokens.take(live))
+                values[live] = await loop.run_in_executor(self._executor, self._timed, tokens.take(live))
         return np.split(values, np.cumsum([len(job.tokens) for job in jobs])[:-1])
+
+    def _measure(self, jobs: Sequence[Job]) -> None:
+        now_s = time.perf_counter()
+        for job in jobs:
+            metrics.observe(metrics.QUEUE_SECONDS, now_s - job.queued_s)
+        fill = sum(job.num_tokens for job in jobs) / self.batch_tokens
+        metrics.observe(metrics.BATCH_FILL, min(1.0, fill))
+
+    def _timed(self, tokens: Tokens) -> Floats:
+        started_s = time.perf_counter()
+        try:
+            return self._infer(tokens)
+        finally:
+            metrics.add(metrics.BUSY_SECONDS, time.perf_counter() - started_s)

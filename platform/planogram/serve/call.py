@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+# W3C Trace Context: version, trace, parent span, flags. A trace of zeros is none.
+TRACEPARENT = re.compile(r"^00-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
 
 
 @dataclass
@@ -19,18 +21,30 @@ class Call:
         request_id: the client's `X-Request-ID` where it is well formed, else a new one.
         path: that it asks; decides in whose words an error is told.
         reason: why the answer is a fallback, or the kind of error; empty: neither.
+        key: name of the API key, never the key; empty: none.
+        trace_id: 32 hexadecimal digits of the client's or the server's trace; empty: none.
     """
 
     request_id: str
     path: str = ""
     reason: str = ""
+    key: str = ""
+    trace_id: str = ""
     started_s: float = field(default_factory=time.perf_counter)
 
     @classmethod
-    def begin(cls, request_id: str | None, path: str = "") -> "Call":
-        """Start the clock."""
+    def begin(cls, request_id: str | None, path: str = "", traceparent: str | None = None) -> "Call":
+        """Start the clock.
+
+        Args:
+            request_id: the header `X-Request-ID`.
+            path: that the request asks.
+            traceparent: the header of that name.
+        """
         known = request_id is not None and REQUEST_ID.match(request_id)
-        return cls(request_id if request_id and known else uuid.uuid4().hex, path)
+        name = request_id if request_id and known else uuid.uuid4().hex
+        trace = TRACEPARENT.match(traceparent or "")
+        return cls(name, path, trace_id=trace[1] if trace else "")
 
     @property
     def took_ms(self) -> float:

@@ -38,11 +38,42 @@ class SlowError(RequestError):
     """The body did not arrive in time."""
 
 
+class RefusedError(RequestError):
+    """The gate does not let the request in.
+
+    Attributes:
+        headers: (name, value) of the answer.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class UnauthorizedError(RefusedError):
+    """The request has no valid key."""
+
+    headers = (("WWW-Authenticate", "Bearer"),)
+
+
+class ForbiddenError(RefusedError):
+    """The request's key lacks the scope."""
+
+
+class RateLimitedError(RefusedError):
+    """The key has sent too many requests."""
+
+    def __init__(self, given: str, *, retry_after_s: int) -> None:
+        super().__init__(given, remedy=f"send the request again in {retry_after_s} s")
+        self.headers = (("Retry-After", str(retry_after_s)),)
+
+
 # The first class that an error is an instance of decides; what is in no row is the server's fault.
 STATUSES: tuple[tuple[type[PlanogramError], int, str], ...] = (
     (MalformedError, 400, "malformed"),
     (MediaTypeError, 415, "media_type"),
     (SlowError, 408, "slow"),
+    (UnauthorizedError, 401, "unauthorized"),
+    (ForbiddenError, 403, "forbidden"),
+    (RateLimitedError, 429, "rate_limited"),
     (TooLargeError, 413, "too_large"),
     (LateError, 504, "late"),
     (OverloadedError, 503, "overloaded"),
@@ -62,12 +93,14 @@ class Problem:
     Attributes:
         kind: a word for programs.
         fields: (path in the request, what is wrong there).
+        headers: (name, value) of the answer.
     """
 
     status: int
     kind: str
     message: str
     fields: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
     def response(self, call: Call, headers: Mapping[str, str] | None = None) -> JSONResponse:
         """The answer in the words of the path's dialect; an overloaded server says when to come again."""
@@ -75,7 +108,9 @@ class Problem:
         shape = shape_of(call.path)
         status = shape.status(self)
         retry = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else {}
-        return JSONResponse(shape.body(self, call.request_id), status, {**retry, **(headers or {})})
+        return JSONResponse(
+            shape.body(self, call.request_id), status, {**retry, **dict(self.headers), **(headers or {})}
+        )
 
 
 INTERNAL = Problem(500, "internal", "the server failed to answer; its log has the reason under this request_id")
@@ -90,7 +125,8 @@ def problem_of(error: Exception) -> Problem:
     """Find the problem of an error. What is not the client's stays in the log."""
     for cls, status, kind in STATUSES:
         if isinstance(error, cls):
-            return Problem(status, kind, _one_line(error))
+            headers = error.headers if isinstance(error, RefusedError) else ()
+            return Problem(status, kind, _one_line(error), headers=headers)
     return INTERNAL
 
 
@@ -113,7 +149,10 @@ def documented_errors(path: str = "", *more: Problem) -> dict[int | str, dict[st
     documented: dict[int | str, dict[str, Any]] = {}
     for problem in (
         Problem(400, "malformed", "the body is not valid JSON: Expecting value at character 0"),
+        Problem(401, "unauthorized", "the request has no key; send the header Authorization: Bearer KEY"),
+        Problem(403, "forbidden", "the key lacks the scope read"),
         Problem(413, "too_large", "the body is longer than 262144 bytes"),
+        Problem(429, "rate_limited", "the key has sent too many requests; send the request again in 2 s"),
         validation_problem([{"loc": ("body", "query"), "msg": "Field required"}]),
         INTERNAL,
         Problem(503, "overloaded", "the ranker has too many requests"),

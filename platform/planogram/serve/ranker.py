@@ -12,9 +12,11 @@ from planogram.data.text import Language, clean, product_text, query_text
 from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Pair
 from planogram.engines.load import load_engine
-from planogram.serve.backend import Document, FailedError, ModelInfo, Scored
+from planogram.serve.attribution import occlude
+from planogram.serve.backend import Document, FailedError, ModelInfo, Scored, TokenWeight
 from planogram.serve.batching import Job, TokenBatcher
 from planogram.serve.logs import configure_logging
+from planogram.serve.ray_metrics import observe_replica
 from planogram.serve.settings import EngineArgs
 
 
@@ -33,6 +35,7 @@ class Ranker:
         from ray import serve
 
         configure_logging()
+        observe_replica()
         self.model = model
         self._device = ThreadPoolExecutor(1, "infer")
         self._tokenizer = ThreadPoolExecutor(1, "tokenize")
@@ -55,8 +58,7 @@ class Ranker:
         Raises:
             FailedError: the model gave a score that is not a number.
         """
-        loop = asyncio.get_running_loop()
-        tokens = await loop.run_in_executor(self._tokenizer, self._tokenize, query, documents)
+        tokens = await asyncio.get_running_loop().run_in_executor(self._tokenizer, self._tokenize, query, documents)
         job = Job(tokens)
         try:
             logits = await self._submit(job)
@@ -67,6 +69,16 @@ class Ranker:
         if not (np.isfinite(values).all() and np.isfinite(logits).all()):
             raise FailedError(f"{self.model.name}:{self.model.version} gave a score that is not finite")
         return Scored(values, tokens.truncated, job.num_tokens, self.model, logits)
+
+    async def explain(self, query: str, documents: Sequence[Document]) -> list[list[TokenWeight]]:
+        """What each word of the query and of a title does to the deciding score; see `attribution`.
+
+        Raises:
+            FailedError: the model gave a score that is not a number.
+        """
+        occlusion = occlude(query, documents)
+        scored = await self.score([text for text, _ in occlusion.inputs], [shown for _, shown in occlusion.inputs])
+        return occlusion.weights(scored.values[:, self.model.primary])
 
     async def check_health(self) -> None:
         """Run a tiny inference: Ray Serve replaces the replica when this fails or takes too long."""
@@ -94,11 +106,11 @@ def pair_texts(
 
     The query is one for all documents, or one for each.
     """
-    one = isinstance(query, str)
-    texts = [query_text(text, month, language) for text in ([query] if one else query)]
+    queries = [query] * len(documents) if isinstance(query, str) else query
+    texts = {text: query_text(text, month, language) for text in set(queries)}
     return [
-        (text, clean(document) if isinstance(document, str) else product_text(document, text_fields, language))
-        for text, document in zip(texts * len(documents) if one else texts, documents, strict=True)
+        (texts[text], clean(document) if isinstance(document, str) else product_text(document, text_fields, language))
+        for text, document in zip(queries, documents, strict=True)
     ]
 
 

@@ -7,6 +7,8 @@ from starlette.responses import JSONResponse, Response
 
 import planogram
 from planogram.errors import OverloadedError
+from planogram.serve.answers import RecommendResponse, SearchResponse
+from planogram.serve.auth import gate_of
 from planogram.serve.backend import Backend, FailedError
 from planogram.serve.call import CurrentCall
 from planogram.serve.dialects.cohere import cohere_router
@@ -15,31 +17,47 @@ from planogram.serve.dialects.openai import embeddings_router, models_router
 from planogram.serve.dialects.tei import tei_router
 from planogram.serve.dialects.vllm import vllm_router
 from planogram.serve.guard import Guard
+from planogram.serve.ingest import IngestRequest, IngestResponse, ingest
 from planogram.serve.problems import Problem, documented_errors, install, problem_of
-from planogram.serve.schemas import SearchRequest, SearchResponse
+from planogram.serve.recommend import recommend
+from planogram.serve.schemas import RecommendRequest, SearchRequest
 from planogram.serve.search import search
 from planogram.serve.settings import AppArgs
+from planogram.serve.tracing import Tracing, start_tracing
+from planogram.serve.watch import watched
 
 
-def create_app(backend: Backend, args: AppArgs) -> FastAPI:
+def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) -> FastAPI:
     """The application with the routes that `args` names.
 
     Args:
         backend: answers for the replicas.
         args: routes, limits and defaults.
+        tracing: makes the spans; absent: as `args` says.
+
+    Raises:
+        ConfigError: the API keys cannot be read, or a package is missing.
     """
+    tracing = tracing or start_tracing(args.tracing)
+    backend = watched(backend, tracing)
     app = FastAPI(
         title="Planogram",
         version=planogram.__version__,
-        description="Search ranking, reranking and embedding. Every error is JSON, in the words of the path's dialect.",
+        description="Search, recommendation, reranking and embedding. Every error is JSON, in its path's dialect.",
         redoc_url=None,
+        # FastAPI's own telemetry would send queries of URLs, and values that do not fit, to where OTEL_* points.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     install(app)
-    app.add_middleware(Guard, limits=args.limits)
+    app.add_middleware(Guard, limits=args.limits, gate=gate_of(args.auth), tracing=tracing)
     app.include_router(status_router(backend))
     app.include_router(models_router(backend, args))
     if "search" in args.routes:
         app.include_router(search_router(backend, args))
+    if "recommend" in args.routes:
+        app.include_router(recommend_router(backend, args))
+    if "ingest" in args.routes:
+        app.include_router(ingest_router(backend))
     if "rerank" in args.routes:
         for router in (jina_router, cohere_router, tei_router, vllm_router):
             app.include_router(router(backend, args))
@@ -55,6 +73,28 @@ def search_router(backend: Backend, args: AppArgs) -> APIRouter:
     @router.post("/search", summary="Rank the shop's products for a query")
     async def post_search(body: SearchRequest, call: CurrentCall) -> SearchResponse:
         return await search(body, backend, args, call)
+
+    return router
+
+
+def recommend_router(backend: Backend, args: AppArgs) -> APIRouter:
+    """`POST /recommend`."""
+    router = APIRouter(tags=["recommend"], responses=documented_errors())
+
+    @router.post("/recommend", summary="What a shopper may want next, or beside a product")
+    async def post_recommend(body: RecommendRequest, call: CurrentCall) -> RecommendResponse:
+        return await recommend(body, backend, args, call)
+
+    return router
+
+
+def ingest_router(backend: Backend) -> APIRouter:
+    """`POST /ingest/products`."""
+    router = APIRouter(tags=["ingest"], responses=documented_errors())
+
+    @router.post("/ingest/products", summary="Change the catalogue: the next search sees it")
+    async def post_products(body: IngestRequest, call: CurrentCall) -> IngestResponse:
+        return await ingest(body, backend, call)
 
     return router
 

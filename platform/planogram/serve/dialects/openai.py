@@ -117,7 +117,7 @@ async def openai_embeddings(request: EmbeddingsRequest, backend: Backend, refere
         )
     embedded = await backend.embed(request.texts())
     vectors = shortened(embedded.values, request.dimensions)
-    encode = _base64 if request.encoding_format == "base64" else np.ndarray.tolist
+    encode = _base64 if request.encoding_format == "base64" else _numbers
     return EmbeddingsResponse(
         data=[
             Embedding(index=index, embedding=encode(vector), truncated=cut or None)
@@ -141,6 +141,10 @@ def shortened(vectors: Floats, dimensions: int | None) -> Floats:
     if not lengths.all():
         raise FailedError(f"the first {dimensions} coordinates of a vector are 0")
     return cut / lengths
+
+
+def _numbers(vector: Floats) -> list[float]:
+    return vector.tolist()
 
 
 def _base64(vector: Floats) -> str:
