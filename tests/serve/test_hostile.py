@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-PATHS = st.sampled_from(["/search", "/recommend", "/v1/rerank"])
+POSTED = ["/search", "/recommend", "/v1/rerank", "/v2/rerank", "/rerank", "/v1/score", "/v1/embeddings"]
+PATHS = st.sampled_from(POSTED)
 TEXT = st.text(st.characters(), max_size=60) | st.sampled_from(
     [
         "\ud800",
@@ -26,7 +27,26 @@ TEXT = st.text(st.characters(), max_size=60) | st.sampled_from(
 SCALARS = st.none() | st.booleans() | st.integers() | st.integers(10**300, 10**320) | st.floats(allow_nan=True) | TEXT
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4))
 FIELDS = st.sampled_from(
-    ["query", "filters", "candidates", "num_candidates", "top_k", "model", "documents", "top_n", "return_documents"]
+    [
+        "query",
+        "filters",
+        "candidates",
+        "num_candidates",
+        "top_k",
+        "model",
+        "documents",
+        "top_n",
+        "return_documents",
+        "texts",
+        "truncate",
+        "raw_scores",
+        "queries",
+        "text_1",
+        "text_2",
+        "input",
+        "dimensions",
+        "encoding_format",
+    ]
 )
 FILTERS = st.dictionaries(
     st.sampled_from(["price_min", "price_max", "brand", "category", "in_stock"]) | TEXT,
@@ -41,10 +61,15 @@ NEARLY = st.fixed_dictionaries(
         "diversity": st.floats(0, 1) | VALUES,
         "explain": st.booleans() | VALUES,
         "candidates": st.lists(TEXT, max_size=5) | VALUES,
+        "texts": st.lists(TEXT | VALUES, max_size=5),
         "top_k": st.integers(-5, 300) | VALUES,
         "top_n": st.integers(-5, 300) | VALUES,
         "model": TEXT,
     },
+)
+TEXTS = TEXT | st.lists(TEXT | VALUES, max_size=4)
+FOREIGN = st.fixed_dictionaries({"queries": TEXTS, "documents": TEXTS}) | st.fixed_dictionaries(
+    {"input": TEXTS}, optional={"dimensions": st.integers(-1, 6), "encoding_format": st.just("base64") | TEXT}
 )
 NEARLY_RECOMMENDED = st.fixed_dictionaries(
     {},
@@ -59,7 +84,7 @@ NEARLY_RECOMMENDED = st.fixed_dictionaries(
         "explain": st.booleans(),
     },
 )
-BODIES = NEARLY | NEARLY_RECOMMENDED | st.dictionaries(FIELDS | TEXT, VALUES, max_size=6) | VALUES
+BODIES = NEARLY | NEARLY_RECOMMENDED | FOREIGN | st.dictionaries(FIELDS | TEXT, VALUES, max_size=6) | VALUES
 CHECK = settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -68,7 +93,16 @@ CHECK = settings(
 def check(response):
     assert response.status_code < 500, response.text
     answer = response.json()
-    assert response.status_code == 200 or (answer["error"]["message"] and answer["request_id"])
+    assert response.status_code == 200 or message_of(answer)
+
+
+def message_of(answer):
+    """Of an error in any of the shapes."""
+    if "request_id" in answer:
+        return answer["error"]["message"]
+    if "error_type" in answer:
+        return answer["error"]
+    return answer["message"] if "id" in answer else answer["error"]["message"]
 
 
 @CHECK
