@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Floats, Pair, activate, score
 from planogram.registry.bundle import BundleManifest, Head
-from planogram.serve.backend import Document, Filters, ModelInfo, Scored
-from planogram.serve.ranker import pair_texts
+from planogram.serve.backend import Document, Filters, Following, ModelInfo, Scored
 from planogram.serve.settings import AppArgs
+from planogram.serve.texts import pair_texts
 from planogram.serve.web import create_app
 
 MODEL = ModelInfo("fake", 3, "/nowhere", "0123456789abcdef", ("relevance", "click"), ("title", "brand"), 8)
@@ -77,6 +77,9 @@ class FakeBackend:
             raise self.ranker_error
         scores = score(FakeEngine(), pair_texts(query, documents, self.model.text_fields), 64)
         return Scored(scores.values, scores.truncated, scores.num_tokens, self.model)
+
+    async def following(self) -> list[Following]:
+        return [Following(self.model, self.model.version)]
 
     async def check(self) -> None:
         for error in (self.ranker_error, self.retriever_error):

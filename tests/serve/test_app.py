@@ -5,7 +5,8 @@ from safetensors.numpy import save_file
 from planogram.errors import ConfigError, IntegrityError, NotFoundError
 from planogram.registry.bundle import WEIGHTS, BundleManifest, Head, write_bundle
 from planogram.registry.store import Registry
-from planogram.serve.app import build, resolve
+from planogram.serve.app import build
+from planogram.serve.resolve import resolve
 from planogram.serve.settings import AppArgs
 
 

@@ -14,8 +14,8 @@ from planogram.engines.base import score
 from planogram.engines.torch import TorchEngine
 from planogram.errors import ConfigError
 from planogram.registry.bundle import open_bundle
-from planogram.serve.app import resolve
 from planogram.serve.batching import Job, TokenBatcher
+from planogram.serve.resolve import resolve
 from planogram.tasks import scorers
 from planogram.tasks.backbones import source
 from planogram.train.checkpoint import BEST_LOGITS, best_folder

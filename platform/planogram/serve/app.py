@@ -5,15 +5,10 @@ Serve config files name it as `import_path: planogram.serve.app:build`.
 
 from typing import TYPE_CHECKING, Any
 
-from planogram.config import EngineName
-from planogram.data.match import MATCH
-from planogram.engines.load import check_engine
-from planogram.errors import ConfigError
-from planogram.registry.bundle import open_bundle
-from planogram.registry.store import Registry
-from planogram.serve.backend import ModelInfo
 from planogram.serve.gateway import Gateway
+from planogram.serve.probe import check_heads
 from planogram.serve.ranker import Ranker
+from planogram.serve.resolve import resolve_served
 from planogram.serve.retriever import Retriever
 from planogram.serve.settings import AppArgs
 
@@ -58,51 +53,24 @@ def build(args: AppArgs) -> "Application":
     Raises:
         ConfigError: an argument is wrong.
         NotFoundError: there is no such model, or it has no export for the engine.
-        IntegrityError: the bundle does not verify.
+        IntegrityError: the bundle does not verify, and none that served before does.
+        ProbeError: the canary lacks a head of the ranker.
     """
     from ray import serve
 
-    model = resolve(args.ranker, args.engine.engine)
-    ranker = serve.deployment(Ranker, name="Ranker", **COMMON, **RANKER).bind(args.engine, model)
-    retriever = None
+    model = resolve_served(args.ranker, args.engine.engine)
+    ranker = serve.deployment(Ranker, name="Ranker", **COMMON, **RANKER).bind(
+        args.engine, model, args.ranker, args.follow
+    )
+    retriever, canary, tried = None, None, None
+    if args.canary:
+        tried = resolve_served(args.canary.ranker, args.engine.engine)
+        check_heads(tried, model)
+        canary = serve.deployment(Ranker, name="CanaryRanker", **COMMON, **RANKER).bind(
+            args.engine, tried, args.canary.ranker, args.follow
+        )
     if "search" in args.routes:
         options = serve.deployment(Retriever, name="Retriever", **COMMON, **RETRIEVER)
         retriever = options.bind(args.shop, args.retriever)
     gateway = serve.deployment(serve.ingress()(Gateway), name="Gateway", **COMMON, **GATEWAY)
-    return gateway.bind(args, model, ranker, retriever)
-
-
-def resolve(reference: str, engine: EngineName = "torch-fp32") -> ModelInfo:
-    """Find and verify a bundle. An alias is resolved here, once, so that all replicas load the same version.
-
-    Args:
-        reference: name, name@alias, name:version, or the folder of a bundle.
-        engine: that will run it.
-
-    Raises:
-        NotFoundError: there is none, or it has no export for the engine.
-        IntegrityError: it does not verify; the message names the file.
-        ConfigError: it does not score a query and a product by their texts.
-    """
-    version = Registry().resolve(reference)
-    folder, manifest = open_bundle(version.path)
-    check_engine(folder, manifest, engine)
-    needed = [name for name in manifest.features.names if name not in MATCH]
-    if manifest.kind != "cross-encoder" or needed:
-        what = f"takes {', '.join(needed)}" if needed else f"is a {manifest.kind}"
-        raise ConfigError(
-            f"{reference} {what}",
-            allowed="a cross-encoder of texts alone",
-            remedy="choose another bundle as the ranker",
-        )
-    return ModelInfo(
-        name=version.name,
-        version=version.version,
-        path=version.path,
-        digest=version.digest,
-        heads=tuple(head.name for head in manifest.heads),
-        text_fields=manifest.text_fields,
-        max_tokens=manifest.max_tokens,
-        text_language=manifest.text_language,
-        text_season=manifest.text_season,
-    )
+    return gateway.bind(args, model, ranker, retriever, canary, tried)

@@ -51,6 +51,7 @@ class ModelInfo:
         digest: sha256 of its manifest, 16 characters.
         heads: names of the scores, in the order of the columns of `Scored.values`.
         text_season: whether the season stands beside the query.
+        others: versions that other replicas answer with at this moment, while they change.
     """
 
     name: str
@@ -62,6 +63,12 @@ class ModelInfo:
     max_tokens: int
     text_language: Language = "en"
     text_season: bool = False
+    others: tuple[int, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """`name:version`; the name alone where it was never published."""
+        return f"{self.name}:{self.version}" if self.version else self.name
 
     @property
     def primary(self) -> int:
@@ -77,12 +84,30 @@ class Scored:
         values: (documents, heads) float32.
         truncated: whether a document was cut to the model's length.
         num_tokens: of all pairs, padding left out.
+        canary: whether the canary answered.
     """
 
     values: Floats
     truncated: list[bool]
     num_tokens: int
     model: ModelInfo
+    canary: bool = False
+
+
+@dataclass(frozen=True)
+class Following:
+    """What a ranker serves, and what it should.
+
+    Attributes:
+        wanted: version that its reference points to; that of `model` where all is well.
+        problem: why that one is not served; empty: it is.
+        canary: its share and what came of it; None: it is the main model.
+    """
+
+    model: ModelInfo
+    wanted: int
+    problem: str = ""
+    canary: Mapping[str, float] | None = None
 
 
 class Backend(Protocol):
@@ -91,7 +116,14 @@ class Backend(Protocol):
     Every method raises OverloadedError (shed), LateError, UnavailableError or FailedError.
     """
 
-    model: ModelInfo
+    @property
+    def model(self) -> ModelInfo:
+        """The model that ranks, as far as it is known: it may change at any moment."""
+        ...
+
+    async def following(self) -> list[Following]:
+        """What serves and what should: of the ranker, then of the canary where there is one."""
+        ...
 
     async def retrieve(self, query: str, filters: Filters, limit: int) -> list[dict[str, Any]]:
         """The best `limit` products for a query text, best first: columns of the products table."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 from planogram.errors import NotFoundError
-from planogram.serve.backend import Backend, ModelInfo, Scored
+from planogram.serve.backend import Backend, ModelInfo, Scored, UnavailableError
 from planogram.serve.call import Call
 from planogram.serve.schemas import MAX_CANDIDATES, Query, Request
 
@@ -115,11 +115,12 @@ async def jina_rerank(request: JinaRequest, backend: Backend, reference: str, ca
         NotFoundError: the request names a model that is not served.
         OverloadedError, FailedError: the ranker did not answer.
     """
+    call.model = request.model
     check_model(request.model, backend.model, reference)
     texts = request.texts()
     scored = await backend.score(request.query, texts)
     return JinaResponse(
-        model=request.model or scored.model.name,
+        model=answered_by(request.model, scored),
         id=call.request_id,
         usage=JinaUsage(total_tokens=scored.num_tokens, prompt_tokens=scored.num_tokens),
         results=[
@@ -143,10 +144,23 @@ def ranked(scored: Scored, top_n: int) -> Sequence[tuple[int, float]]:
 
 def model_names(model: ModelInfo, reference: str) -> list[str]:
     """The names by which a request may ask for the served model."""
-    versioned = [f"{model.name}:{model.version}"] if model.version else []
+    versioned = [f"{model.name}:{version}" for version in (model.version, *model.others) if version]
     # A folder is no name: it would tell clients about the server's disk.
     given = [reference] if "/" not in reference else []
     return list(dict.fromkeys([model.name, *versioned, *given]))
+
+
+def answered_by(name: str | None, scored: Scored) -> str:
+    """The name of the model that answered: as the request names it, unless it is another one's answer.
+
+    Raises:
+        UnavailableError: the request names a version, and one that took its place answered.
+    """
+    if scored.canary:
+        return scored.model.reference
+    if name and ":" in name and name != scored.model.reference:
+        raise UnavailableError(f"{scored.model.reference} takes the place of {name}", remedy="send the request again")
+    return name or scored.model.name
 
 
 def check_model(name: str | None, model: ModelInfo, reference: str) -> None:

@@ -21,6 +21,23 @@ class EngineArgs(Section):
     threads: int | None = Field(None, ge=1, description="CPU threads of one replica; absent: the replica's num_cpus")
 
 
+class FollowArgs(Section):
+    """How a ranker follows its alias. A version or a folder never changes."""
+
+    period_s: float = Field(2.0, ge=0, le=3600, description="how often it looks where the alias points; 0: never")
+    keep_previous: bool = Field(True, description="the version before stays loaded, so that a rollback is immediate")
+    timeout_s: float = Field(120.0, gt=0, description="for loading a version, and for each step of its probe")
+    max_slowdown: float = Field(5.0, ge=1, description="a version that takes so many times as long is refused")
+
+
+class CanaryArgs(Section):
+    """A second model that answers a share of the requests."""
+
+    ranker: str = Field(..., description="as `ranker`; best an alias of its own, such as shop-ranker@candidate")
+    percent: float = Field(..., ge=0, le=100, description="of callers; `user_config` changes it while the server runs")
+    timeout_s: float = Field(1.0, gt=0, description="the main model answers where the canary has not by then")
+
+
 class RetrieverArgs(Section):
     """The full-text index over the shop's products."""
 
@@ -57,6 +74,8 @@ class AppSettings(Section):
     engine: EngineArgs = EngineArgs()
     retriever: RetrieverArgs = RetrieverArgs()
     limits: Limits = Limits()
+    follow: FollowArgs = FollowArgs()
+    canary: CanaryArgs | None = None
 
     @model_validator(mode="after")
     def _search_has_a_shop(self) -> "AppSettings":

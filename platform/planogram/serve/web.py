@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 import planogram
 from planogram.errors import OverloadedError
-from planogram.serve.backend import Backend, FailedError
+from planogram.serve.backend import Backend, FailedError, Following
 from planogram.serve.call import Call
 from planogram.serve.dialects import JinaRequest, JinaResponse, jina_rerank, model_names
 from planogram.serve.guard import Guard
@@ -76,9 +76,10 @@ def status_router(backend: Backend, args: AppArgs) -> APIRouter:
     """`GET /v1/models`, `/healthz` and `/readyz`."""
     router = APIRouter(tags=["status"])
 
-    @router.get("/v1/models", summary="The model that is served (OpenAI)")
+    @router.get("/v1/models", summary="The models that are served (OpenAI)")
     async def get_models(call: CurrentCall) -> dict[str, Any]:
-        return {"object": "list", "data": [_model_card(backend, args)], "request_id": call.request_id}
+        cards = [model_card(following, args) for following in await backend.following()]
+        return {"object": "list", "data": cards, "request_id": call.request_id}
 
     @router.get("/healthz", summary="This process answers")
     async def get_health(call: CurrentCall) -> dict[str, Any]:
@@ -96,8 +97,11 @@ def status_router(backend: Backend, args: AppArgs) -> APIRouter:
     return router
 
 
-def _model_card(backend: Backend, args: AppArgs) -> dict[str, Any]:
-    model = backend.model
+def model_card(following: Following, args: AppArgs) -> dict[str, Any]:
+    """A model as `/v1/models` lists it. `wanted` and `problem` are there where its alias means another version."""
+    model = following.model
+    canary = {} if following.canary is None else {"canary": following.canary}
+    astray = following.wanted != model.version or following.problem
     return {
         "id": model.name,
         "object": "model",
@@ -105,10 +109,13 @@ def _model_card(backend: Backend, args: AppArgs) -> dict[str, Any]:
         "owned_by": "planogram",
         "version": model.version,
         "digest": model.digest,
-        "names": model_names(model, args.ranker),
+        # The canary is asked by nobody's name.
+        "names": [] if canary else model_names(model, args.ranker),
         "heads": list(model.heads),
         "max_tokens": model.max_tokens,
         "routes": list(args.routes),
+        **canary,
+        **({"wanted": following.wanted, "problem": following.problem} if astray else {}),
     }
 
 
