@@ -59,6 +59,8 @@ class FakeBackend:
     ranker_error: Exception | None = None
     retriever_error: Exception | None = None
     delay_s: float = 0.0
+    canary: bool = False
+    follows: list[Following] | None = None
     seen: list[Any] = field(default_factory=list)
 
     async def retrieve(self, query: str, filters: Filters, limit: int) -> list[dict[str, Any]]:
@@ -76,10 +78,10 @@ class FakeBackend:
         if self.ranker_error:
             raise self.ranker_error
         scores = score(FakeEngine(), pair_texts(query, documents, self.model.text_fields), 64)
-        return Scored(scores.values, scores.truncated, scores.num_tokens, self.model)
+        return Scored(scores.values, scores.truncated, scores.num_tokens, self.model, canary=self.canary)
 
     async def following(self) -> list[Following]:
-        return [Following(self.model, self.model.version)]
+        return self.follows or [Following(self.model, self.model.version)]
 
     async def check(self) -> None:
         for error in (self.ranker_error, self.retriever_error):

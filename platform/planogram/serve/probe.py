@@ -86,7 +86,8 @@ def probe(new: Lane, old: Lane | None, recent: Sequence[Recent], max_slowdown: f
     tokens = _tokens(new, requests, timeout_s)
     alone = [outcome(new.device.submit(_scores, new, each), timeout_s) for each in tokens]
     _check_scores(new, alone)
-    together = asyncio.run(asyncio.wait_for(new.batcher.run([Job(each) for each in tokens]), timeout_s))
+    # A loop in a thread of its own: a replica starts within the loop of Ray Serve.
+    together = outcome(new.tokenizer.submit(asyncio.run, new.batcher.run([Job(each) for each in tokens])), timeout_s)
     for one, other in zip(alone, together, strict=True):
         if not np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE):
             raise ProbeError(f"{new.model.reference} scores requests together otherwise than alone")

@@ -103,7 +103,7 @@ class Ranker:
         """Load the first model, and follow where there is anything to follow."""
         model = self._built
         built = ModelVersion(model.name, model.version, model.path, model.digest)
-        if not (self._follow.period_s and is_alias(reference)):
+        if not (self._follow.period_s and model.version and is_alias(reference)):
             return Fixed(self._open(built, None))
         registry, ledger = Registry(), Ledger(reference, self._args.engine)
         lane, refusal = begin(

@@ -106,4 +106,4 @@ def check_vocabulary(uri: str) -> None:
 
 def is_alias(reference: str) -> bool:
     """Whether a reference may come to mean another version: a name alone is its champion."""
-    return "/" not in reference and ":" not in reference
+    return bool(reference) and "/" not in reference and ":" not in reference
