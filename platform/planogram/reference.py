@@ -18,6 +18,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram compress": config.CompressConfig,
     "planogram benchmark training": config.BenchmarkTrainingConfig,
     "planogram benchmark engines": config.BenchmarkEnginesConfig,
+    "planogram benchmark promotions": config.BenchmarkPromotionsConfig,
     "planogram demo": config.DemoConfig,
 }
 HEAD = """# Configuration

@@ -35,6 +35,7 @@ from planogram.config.model import (
     TowerConfig,
     TransitionConfig,
 )
+from planogram.config.promotions import BenchmarkPromotionsConfig
 from planogram.config.stages import (
     TRAINING_METHODS,
     BenchmarkTrainingConfig,
@@ -65,6 +66,7 @@ __all__ = [
     "AdapterMethod",
     "BackboneConfig",
     "BenchmarkEnginesConfig",
+    "BenchmarkPromotionsConfig",
     "BenchmarkTrainingConfig",
     "CalibrationConfig",
     "ClickConfig",
