@@ -17,7 +17,7 @@ from planogram.serve.keys_cli import keys_app
 
 app = typer.Typer(help="What a shopper sees first: train, publish and serve ranking models.", no_args_is_help=True)
 data_app = typer.Typer(help="Bring a shop's tables in, or simulate a shop.", no_args_is_help=True)
-benchmark_app = typer.Typer(help="What training and engines cost and bring, measured.", no_args_is_help=True)
+benchmark_app = typer.Typer(help="What training, engines and promotions cost, measured.", no_args_is_help=True)
 models_app = typer.Typer(help="Published bundles: names, versions, aliases.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(benchmark_app, name="benchmark")
@@ -293,6 +293,26 @@ def benchmark_reliability(
     else:
         Console().print(render(result))
         typer.echo("\n".join((result["file"], result["plot"], result["page"])))
+
+
+@benchmark_app.command("promotions")
+def benchmark_promotions(
+    bundle: Annotated[str | None, typer.Option(help="Stands for --set bundle=…")] = None,
+    config_path: Config = None,
+    settings: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Promote good and corrupt versions in turn while clients ask, then roll back: failures and seconds.
+
+    Example: planogram benchmark promotions --bundle shop-ranker@champion --json
+    """
+    from planogram.benchmark.promotions import run
+
+    overrides = [*([f"bundle={bundle}"] if bundle else []), *(settings or ())]
+    result = run(section.load(config.BenchmarkPromotionsConfig, config_path, overrides))
+    if not as_json:
+        _show_rows(result.pop("refused"), as_json)
+    _show(result, as_json)
 
 
 @models_app.command("list")

@@ -21,6 +21,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram benchmark engines": config.BenchmarkEnginesConfig,
     "planogram benchmark serving": config.BenchmarkServingConfig,
     "planogram benchmark reliability": config.BenchmarkReliabilityConfig,
+    "planogram benchmark promotions": config.BenchmarkPromotionsConfig,
     "planogram demo": config.DemoConfig,
 }
 HEAD = """# Configuration

@@ -24,7 +24,7 @@ from planogram.models.heads import CrossEncoder, seed_everything
 from planogram.registry.bundle import WEIGHTS, BundleManifest, Head, write_bundle
 from planogram.serve.haproxy import free_ports
 from planogram.serve.launch import IMPORT_PATH, serving
-from planogram.serve.ranker import pair_texts
+from planogram.serve.texts import pair_texts
 
 pytestmark = pytest.mark.ray
 

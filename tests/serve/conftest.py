@@ -18,6 +18,7 @@ from planogram.serve.backend import (
     Document,
     Embedded,
     Filters,
+    Following,
     ModelInfo,
     RangeCount,
     Retrieved,
@@ -26,8 +27,8 @@ from planogram.serve.backend import (
     ValueCount,
 )
 from planogram.serve.policy import Policy, PolicyArgs
-from planogram.serve.ranker import pair_texts
 from planogram.serve.settings import AppArgs
+from planogram.serve.texts import pair_texts
 from planogram.serve.web import create_app
 
 MODEL = ModelInfo("fake", 3, "/nowhere", "0123456789abcdef", ("relevance", "click"), ("title", "brand"), 8)
@@ -103,6 +104,8 @@ class FakeBackend:
     embedder_error: Exception | None = None
     delay_s: float = 0.0
     explain_error: Exception | None = None
+    canary: bool = False
+    follows: list[Following] | None = None
     seen: list[Any] = field(default_factory=list)
     products: list[dict[str, Any]] = field(default_factory=lambda: list(PRODUCTS))
     bought: dict[str, list[str]] = field(default_factory=lambda: {"u-1": ["p-1"]})
@@ -189,7 +192,7 @@ class FakeBackend:
         engine = FakeEngine()
         tokens = engine.tokenize(pair_texts(query, documents, self.model.text_fields))
         logits = engine.infer(tokens)
-        return Scored(engine.finish(logits), tokens.truncated, sum(tokens.lengths), self.model, logits)
+        return Scored(engine.finish(logits), tokens.truncated, sum(tokens.lengths), self.model, logits, self.canary)
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
         if self.embedder_error:
@@ -200,6 +203,9 @@ class FakeBackend:
             sum(len(text.split()) for text in texts),
             self.embedder,
         )
+
+    async def following(self) -> list[Following]:
+        return self.follows or [Following(self.model, self.model.version)]
 
     async def check(self) -> None:
         for error in (self.ranker_error, self.retriever_error, self.embedder_error):

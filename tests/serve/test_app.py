@@ -5,8 +5,9 @@ from safetensors.numpy import save_file
 from planogram.errors import ConfigError, IntegrityError, NotFoundError
 from planogram.registry.bundle import WEIGHTS, BundleManifest, Head, write_bundle
 from planogram.registry.store import Registry
-from planogram.serve.app import build, resolve
-from planogram.serve.settings import AppArgs
+from planogram.serve.app import build
+from planogram.serve.resolve import resolve
+from planogram.serve.settings import AppArgs, Limits
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_a_folder_is_a_model_that_was_never_published(bundle):
     assert model.text_fields == ("title",)
 
 
-def test_an_alias_is_resolved_once(bundle):
+def test_an_alias_is_resolved_to_its_version(bundle):
     registry = Registry()
     registry.promote(registry.publish(str(bundle), "shop-ranker", "test").reference, "champion", "test")
     model = resolve("shop-ranker@champion")
@@ -83,6 +84,8 @@ def test_the_application_has_bounded_queues_and_quick_health_checks(bundle, rout
         assert options.max_ongoing_requests > 5 and 0 < options.max_queued_requests < 1000
         assert options.health_check_period_s * 3 + options.health_check_timeout_s * 3 <= 30
         assert options.autoscaling_config.max_replicas > 1
+        # A replica that is stopped answers what it has in work: its client does not wait longer than this.
+        assert options.graceful_shutdown_timeout_s > Limits().request_timeout_s
     assert sum(deployment.ray_actor_options["num_cpus"] for deployment in built.deployments) < 2
 
 

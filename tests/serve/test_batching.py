@@ -6,7 +6,7 @@ import pytest
 
 from planogram.engines.base import score
 from planogram.serve.batching import Job, TokenBatcher
-from planogram.serve.ranker import pair_texts
+from planogram.serve.texts import pair_texts
 
 WORDS = ("red", "blue", "lamp", "shoes", "shirt", "red", "table")
 

@@ -5,6 +5,7 @@ import pytest
 
 from planogram.data.signals import PRODUCT_SIGNALS, margin, popularity_of, sentiment_of
 from planogram.errors import ConfigError, NotFoundError
+from planogram.section import parse
 from planogram.serve.backend import Scored
 from planogram.serve.blend import Blend, BlendArgs, recommend_blend, search_blend, signal_names, signals_of
 from planogram.serve.policy import Policy, PolicyArgs, changed_policy
@@ -93,7 +94,7 @@ def test_a_weight_for_what_the_model_lacks_names_what_there_is(model, key):
 )
 def test_wrong_weights_are_named(model, blend, message):
     with pytest.raises(ConfigError, match=message):
-        changed_policy(PolicyArgs(), {"blend": blend}, model)
+        changed_policy(PolicyArgs(), parse(PolicyArgs, {"blend": blend}, "user_config"), model)
 
 
 def test_a_file_gives_the_weights(model, tmp_path):
@@ -117,10 +118,10 @@ def test_a_file_gives_the_weights(model, tmp_path):
 def test_user_config_stands_in_place_of_what_it_names(model):
     rule = {"name": "r", "hide_out_of_stock": True}
     args = PolicyArgs.model_validate({"rules": [rule], "diversity": {"weight": 0.3}})
-    changed = changed_policy(args, {"blend": {"weights": {"click": 1.0}}}, model)
+    changed = changed_policy(args, parse(PolicyArgs, {"blend": {"weights": {"click": 1.0}}}, "user_config"), model)
     assert changed.search.weights == {"click": 1.0}
     assert changed.diversity == 0.3 and [rule.name for rule in changed.rules] == ["r"]
-    assert changed_policy(args, {"rules": []}, model).rules == ()
+    assert changed_policy(args, parse(PolicyArgs, {"rules": []}, "user_config"), model).rules == ()
 
 
 WRONG = ({"diversity": {"weight": 2.0}}, {"blend": {"weights": {"price": 1.0}}}, {"routes": ["search"]})
@@ -129,9 +130,9 @@ WRONG = ({"diversity": {"weight": 2.0}}, {"blend": {"weights": {"price": 1.0}}},
 @pytest.fixture
 def gateway(model):
     from planogram.serve.gateway import Gateway
-    from planogram.serve.settings import AppArgs
+    from planogram.serve.settings import AppArgs, FollowArgs
 
-    return Gateway(AppArgs(ranker="r", routes=("rerank",)), model, None, None)
+    return Gateway(AppArgs(ranker="r", routes=("rerank",), follow=FollowArgs(period_s=0)), (model, None), None)
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -1,40 +1,246 @@
-"""The ranker's methods, called as a replica calls them, without a cluster."""
+"""The replica itself, without Ray: a queue of its own in place of Ray Serve's, and fake engines."""
 
 import asyncio
+import threading
+import time
 
 import pytest
 
-from planogram.serve.backend import ModelInfo
-from planogram.serve.ranker import Ranker
-from planogram.serve.settings import EngineArgs
+from planogram.engines.base import score
+from planogram.registry.store import ModelVersion
+from planogram.serve import ranker as module
+from planogram.serve.backend import FailedError, ModelInfo, Scored
+from planogram.serve.ranker import LaneJob, Ranker, run_jobs
+from planogram.serve.settings import EngineArgs, FollowArgs
+from planogram.serve.texts import pair_texts
+
+from .conftest import FakeEngine
+
+DOCUMENTS = ["red lamp", {"title": "red shoes", "brand": "red"}, "blue"]
 
 
-@pytest.fixture(scope="module")
-def ranker(tiny_bundle):
-    model = ModelInfo("tiny", 1, str(tiny_bundle), "d", ("relevance",), ("title", "brand"), 32)
-    ranker = Ranker(EngineArgs(threads=1), model)
-
-    async def alone(job):
-        return (await ranker._batcher.run([job]))[0]
-
-    # Ray Serve batches inside of a replica only.
-    ranker._submit = alone
-    return ranker
+def info(number: int) -> ModelInfo:
+    return ModelInfo(
+        "shop-ranker", number, f"/bundles/{number}", f"d{number}", ("relevance", "click"), ("title", "brand"), 8
+    )
 
 
-def test_a_words_weight_is_what_the_score_loses_without_it(ranker):
-    documents = [{"product_id": "a", "title": "red leather shoes", "brand": "Acme"}, "blue lamp"]
+class ShiftedEngine(FakeEngine):
+    """Each version has scores of its own, so that an answer shows which one it is from."""
 
-    async def ask():
-        explained = await ranker.explain("red shoes", documents)
-        whole = await ranker.score("red shoes", documents)
-        without = await ranker.score("shoes", documents)
-        retitled = await ranker.score("red shoes", [{**documents[0], "title": "red leather"}])
-        return explained, whole.values[:, 0], without.values[:, 0], retitled.values[0, 0]
+    def __init__(self, number):
+        self.number = number
 
-    (first, second), whole, without, retitled = asyncio.run(ask())
-    assert [token.token for token in first] == ["red", "shoes", "red", "leather", "shoes"]
-    assert [token.token for token in second] == ["red", "shoes", "blue", "lamp"]
-    assert first[0].weight == pytest.approx(whole[0] - without[0], abs=1e-5)
-    assert second[0].weight == pytest.approx(whole[1] - without[1], abs=1e-5)
-    assert first[-1].weight == pytest.approx(whole[0] - retitled, abs=1e-5)
+    def infer(self, tokens):
+        time.sleep(0.002)
+        return super().infer(tokens) + self.number / 100
+
+
+class BrokenEngine(FakeEngine):
+    def infer(self, tokens):
+        raise RuntimeError("no device")
+
+
+def pooled(args, run):
+    """What Ray Serve does: jobs that come in the same moment are run together, one batch after the other."""
+    waiting: list = []
+    lock = asyncio.Lock()
+
+    async def submit(job):
+        future = asyncio.get_running_loop().create_future()
+        waiting.append((job, future))
+        async with lock:
+            await asyncio.sleep(0)
+            batch, waiting[:] = list(waiting), []
+            if batch:
+                for (_, done), answer in zip(batch, await run([job for job, _ in batch]), strict=True):
+                    if not done.done():
+                        done.set_result(answer)
+        return await future
+
+    return submit
+
+
+class Registry:
+    """A registry whose alias tests move."""
+
+    wanted = 1
+    bad: frozenset[int] = frozenset()
+
+    def resolve(self, reference):
+        return ModelVersion("shop-ranker", self.wanted, f"/bundles/{self.wanted}", f"d{self.wanted}")
+
+
+@pytest.fixture
+def registry(monkeypatch, tmp_path):
+    known = Registry()
+
+    def load(path, engine, threads):
+        number = int(path.rsplit("/", 1)[1])
+        return BrokenEngine() if number in known.bad else ShiftedEngine(number)
+
+    monkeypatch.setenv("PLANOGRAM_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "configure_logging", lambda: None)
+    monkeypatch.setattr(module, "queue", pooled)
+    monkeypatch.setattr(module, "Registry", lambda: known)
+    monkeypatch.setattr(module, "inspect", lambda version, engine: info(version.version))
+    monkeypatch.setattr(module, "check_vocabulary", lambda path: None)
+    monkeypatch.setattr(module, "load_engine", load)
+    return known
+
+
+@pytest.fixture
+def make(registry):
+    made = []
+
+    def make(period_s=0.01, reference="shop-ranker@champion") -> Ranker:
+        made.append(Ranker(EngineArgs(threads=1), info(1), reference, FollowArgs(period_s=period_s, max_slowdown=1000)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.__del__()
+
+
+def expected(number, query="red"):
+    return score(ShiftedEngine(number), pair_texts(query, DOCUMENTS, ("title", "brand")), 1000).values
+
+
+def agrees(scored: Scored) -> bool:
+    return bool((scored.values == expected(scored.model.version)).all())
+
+
+async def until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+def test_no_request_fails_while_good_and_bad_versions_come_in_turn(make, registry):
+    async def run():
+        ranker = make()
+        registry.bad = frozenset(range(3, 42, 2))
+        answers, stop = [], False
+
+        async def client():
+            while not stop:
+                answers.append(await ranker.score("red", DOCUMENTS))
+
+        clients = [asyncio.create_task(client()) for _ in range(4)]
+        served = {1}
+        for number in range(2, 22):
+            registry.wanted = number
+            await until(lambda: ranker._source.state.wanted == registry.wanted)
+            state = await ranker.following()
+            assert (state.model.version == number) == (not state.problem) == (number not in registry.bad)
+            served.add(state.model.version)
+            await ranker.check_health()
+        await asyncio.sleep(0.05)
+        stop = True
+        await asyncio.gather(*clients)
+        return answers, served
+
+    answers, served = asyncio.run(run())
+    assert served == {1, *range(2, 22, 2)}
+    assert all(agrees(scored) for scored in answers), "an answer mixes two versions"
+    versions = [scored.model.version for scored in answers]
+    assert versions == sorted(versions) and versions[-1] == 20
+
+
+def test_a_request_ends_on_the_version_that_it_began_with(make, registry):
+    async def run():
+        ranker = make()
+        lane = ranker._source.lane
+        gate = threading.Event()
+        lane.device.submit(gate.wait)
+        old = asyncio.create_task(ranker.score("red", DOCUMENTS))
+        await asyncio.sleep(0.01)
+        # The probe of the new version waits for the old one's thread as well.
+        registry.wanted = 2
+        gate.set()
+        await until(lambda: ranker._source.lane is not lane)
+        new = await ranker.score("red", DOCUMENTS)
+        return await old, new
+
+    old, new = asyncio.run(run())
+    assert (old.model.version, new.model.version) == (1, 2) and agrees(old) and agrees(new)
+
+
+def test_jobs_of_two_versions_in_one_batch_do_not_mix_and_fail_alone(make, registry):
+    async def run():
+        first, second = make(0), make(0)
+        second._source.lane.batcher._infer = BrokenEngine().infer
+        jobs = [
+            LaneJob(module.Job(each._source.lane.tokenize("red", DOCUMENTS)), each._source.lane)
+            for each in (first, second, first)
+        ]
+        return await run_jobs(jobs)
+
+    one, broken, other = asyncio.run(run())
+    finish = ShiftedEngine(1).finish
+    assert (finish(one) == expected(1)).all() and (finish(other) == expected(1)).all()
+    assert isinstance(broken, RuntimeError)
+
+
+def test_a_version_or_a_folder_is_not_followed(make, registry):
+    for reference in ("shop-ranker:1", "/bundles/1", ""):
+        ranker = make(reference=reference)
+        registry.wanted = 2
+        time.sleep(0.03)
+        assert asyncio.run(ranker.following()).model.version == 1
+    assert not any(thread.name == "follow" and thread.is_alive() for thread in threading.enumerate())
+
+
+def test_a_replica_that_stops_answers_what_is_in_work(make, registry):
+    async def run():
+        ranker = make()
+        gate = threading.Event()
+        ranker._source.lane.device.submit(gate.wait)
+        answers = [asyncio.create_task(ranker.score("red", DOCUMENTS)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        ranker.__del__()
+        gate.set()
+        return await asyncio.gather(*answers)
+
+    assert all(agrees(scored) for scored in asyncio.run(run()))
+
+
+def test_a_cancelled_request_is_computed_for_nobody(make, registry):
+    async def run():
+        ranker = make(0)
+        lane = ranker._source.lane
+        gate, seen = threading.Event(), []
+        infer = lane.engine.infer
+        lane.engine.infer = lane.batcher._infer = lambda tokens: seen.append(len(tokens)) or infer(tokens)
+        lane.device.submit(gate.wait)
+        task = asyncio.create_task(ranker.score("red", DOCUMENTS))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gate.set()
+        await ranker.check_health()
+        return seen
+
+    assert asyncio.run(run()) in ([1], [3, 1])
+
+
+def test_a_failing_engine_fails_its_request(make, registry):
+    async def run():
+        ranker = make(0)
+        ranker._source.lane.batcher._infer = BrokenEngine().infer
+        await ranker.score("red", DOCUMENTS)
+
+    with pytest.raises(RuntimeError, match="no device"):
+        asyncio.run(run())
+
+
+def test_scores_that_are_not_finite_fail_the_request(make, registry):
+    async def run():
+        ranker = make(0)
+        ranker._source.lane.engine.finish = lambda logits: logits * float("nan")
+        await ranker.score("red", DOCUMENTS)
+
+    with pytest.raises(FailedError, match="shop-ranker:1 gave a score that is not finite"):
+        asyncio.run(run())

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planogram.errors import ConfigError
+from planogram.section import parse
 from planogram.serve.blend import Blend
 from planogram.serve.conditions import ProductConditions, QueryConditions, Rule, When
 from planogram.serve.order import arrange
@@ -82,13 +83,13 @@ def test_a_rule_is_for_the_requests_that_it_names():
 )
 def test_a_rule_that_cannot_be_meant_is_refused(rule, message, backend):
     with pytest.raises(ConfigError, match=message):
-        changed_policy(PolicyArgs(), {"rules": [rule]}, backend.model)
+        changed_policy(PolicyArgs(), parse(PolicyArgs, {"rules": [rule]}, "user_config"), backend.model)
 
 
 def test_two_rules_of_one_name_are_refused(backend):
     rule = {"name": "r", "hide_out_of_stock": True}
     with pytest.raises(ConfigError, match="r twice"):
-        changed_policy(PolicyArgs(), {"rules": [rule, rule]}, backend.model)
+        changed_policy(PolicyArgs(), parse(PolicyArgs, {"rules": [rule, rule]}, "user_config"), backend.model)
 
 
 def test_hidden_products_are_not_shown(client, backend):

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from planogram.errors import ConfigError
-from planogram.serve.settings import AppArgs
+from planogram.section import parse
+from planogram.serve.settings import AppArgs, CanaryChange
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path for path in (ROOT / "serve_configs").glob("*.yaml") if path.name != "alerts.yaml")
@@ -33,7 +34,16 @@ def test_every_config_is_what_ray_serve_and_the_application_expect(path):
             "Retriever",
             "Ranker",
             "Embedder",
+            "CanaryRanker",
         }
+        assert args.canary or "CanaryRanker" not in {deployment.name for deployment in application.deployments}
+
+
+def test_the_canarys_share_is_what_the_gateway_can_change():
+    values = yaml.safe_load((ROOT / "serve_configs" / "canary.yaml").read_text())
+    (application,) = values["applications"]
+    (gateway,) = [entry for entry in application["deployments"] if entry["name"] == "Gateway"]
+    assert parse(CanaryChange, gateway["user_config"]["canary"], "canary.yaml").percent == 10
 
 
 @pytest.mark.parametrize(
@@ -51,12 +61,30 @@ def test_every_config_is_what_ray_serve_and_the_application_expect(path):
         ({"ranker": "r", "shop": "s", "tracing": {"share": 1.5}}, "tracing.share"),
         ({"ranker": "r"}, "needs `shop`"),
         ({"ranker": "r", "routes": ["embeddings"]}, "needs `embedder`"),
+        ({"ranker": "r", "shop": "s", "follow": {"period_s": -1}}, "follow.period_s"),
+        ({"ranker": "r", "shop": "s", "canary": {"ranker": "c"}}, "canary.percent is missing"),
+        ({"ranker": "r", "shop": "s", "canary": {"ranker": "c", "percent": 101}}, "canary.percent"),
         ({"ranker": "r", "shop": "s", "limits": {"ranker_timeout_s": 10.0}}, "must be less than"),
     ],
 )
 def test_a_wrong_argument_is_named(args, message):
     with pytest.raises(ConfigError, match=message):
         AppArgs.model_validate(args)
+
+
+def test_production_has_a_pool_of_processors_and_one_of_gpus():
+    (path,) = [path for path in CONFIGS if path.name == "production.yaml"]
+    applications = {entry["name"]: entry for entry in yaml.safe_load(path.read_text())["applications"]}
+    assert len({entry["route_prefix"] for entry in applications.values()}) == len(applications)
+    rankers = {
+        entry["args"]["engine"]["engine"]: deployment
+        for entry in applications.values()
+        for deployment in entry["deployments"]
+        if deployment["name"] == "Ranker"
+    }
+    assert rankers["torch-bf16"]["ray_actor_options"]["num_gpus"] == 1
+    assert "num_gpus" not in rankers["openvino-int8"]["ray_actor_options"]
+    assert all("autoscaling_config" in deployment for deployment in rankers.values())
 
 
 def test_reranking_needs_no_shop():

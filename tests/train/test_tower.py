@@ -14,8 +14,8 @@ from planogram.engines.base import score
 from planogram.engines.torch import TorchEngine
 from planogram.errors import ConfigError
 from planogram.registry.bundle import open_bundle
-from planogram.serve.app import resolve
 from planogram.serve.batching import Job, TokenBatcher
+from planogram.serve.resolve import resolve
 from planogram.tasks import scorers
 from planogram.tasks.backbones import source
 from planogram.train.checkpoint import BEST_LOGITS, best_folder
@@ -50,8 +50,8 @@ def test_requests_that_are_scored_together_keep_their_matches(matched, configure
     pairs = load("relevance", source(configure("whole"), "valid")).pairs[:12]
     jobs = [Job(engine.tokenize(part)) for part in (pairs[:5], [], pairs[5:])]
     with ThreadPoolExecutor(1) as executor:
-        values = asyncio.run(TokenBatcher(engine, executor, 4096).run(jobs))
-    assert np.concatenate(values) == pytest.approx(score(engine, pairs, 4096).values, abs=1e-5)
+        values = asyncio.run(TokenBatcher(engine.infer, len(engine.manifest.heads), executor, 4096).run(jobs))
+    assert engine.finish(np.concatenate(values)) == pytest.approx(score(engine, pairs, 4096).values, abs=1e-5)
 
 
 def test_a_bundle_of_matches_may_rank_in_the_server(matched):

@@ -11,7 +11,7 @@ from planogram.config import EngineName
 from planogram.engines.base import score
 from planogram.engines.load import load_engine
 from planogram.registry.bundle import open_bundle
-from planogram.serve.ranker import pair_texts
+from planogram.serve.texts import pair_texts
 
 BATCH_TOKENS = 4096
 GRACE_S = 300.0

@@ -45,6 +45,7 @@ from planogram.config.model import (
     TowerConfig,
     TransitionConfig,
 )
+from planogram.config.promotions import BenchmarkPromotionsConfig
 from planogram.config.stages import (
     TRAINING_METHODS,
     BenchmarkTrainingConfig,
@@ -77,6 +78,7 @@ __all__ = [
     "AdapterMethod",
     "BackboneConfig",
     "BenchmarkEnginesConfig",
+    "BenchmarkPromotionsConfig",
     "BenchmarkReliabilityConfig",
     "BenchmarkServingConfig",
     "BenchmarkTrainingConfig",

@@ -5,17 +5,13 @@ Serve config files name it as `import_path: planogram.serve.app:build`.
 
 from typing import TYPE_CHECKING, Any
 
-from planogram.config import EngineName
-from planogram.data.match import MATCH
-from planogram.engines.load import check_engine
-from planogram.errors import ConfigError
-from planogram.registry.bundle import BundleManifest, open_bundle
-from planogram.registry.store import ModelVersion, Registry
 from planogram.serve.backend import ModelInfo
 from planogram.serve.embedder import Embedder
 from planogram.serve.gateway import Gateway
 from planogram.serve.policy import Policy
+from planogram.serve.probe import check_heads
 from planogram.serve.ranker import Ranker
+from planogram.serve.resolve import resolve_embedder, resolve_served
 from planogram.serve.retriever import Retriever
 from planogram.serve.settings import NEED_A_SHOP, AppArgs
 
@@ -62,89 +58,38 @@ def build(args: AppArgs) -> "Application":
     Raises:
         ConfigError: an argument is wrong.
         NotFoundError: there is no such model, or it has no export for the engine.
-        IntegrityError: the bundle does not verify.
+        IntegrityError: the bundle does not verify, and none that served before does.
+        ProbeError: the canary lacks a head of the ranker.
     """
     from ray import serve
 
-    model = resolve(args.ranker, args.engine.engine)
+    ranker = _ranker("Ranker", args.ranker, args)
     # Said here what is wrong with it, before any replica starts.
-    Policy.of(args, model)
-    ranker = serve.deployment(Ranker, name="Ranker", **COMMON, **RANKER).bind(args.engine, model)
+    Policy.of(args, ranker[0])
+    canary = None
+    if args.canary:
+        canary = _ranker("CanaryRanker", args.canary.ranker, args)
+        check_heads(canary[0], ranker[0])
     retriever = None
     if not set(NEED_A_SHOP).isdisjoint(args.routes):
         options = serve.deployment(Retriever, name="Retriever", **COMMON, **RETRIEVER)
         retriever = options.bind(args.shop, args.retriever)
-    embedder_model, embedder = None, None
-    if args.embedder is not None:
-        embedder_model = resolve_embedder(args.embedder, args.embedder_engine.engine)
-        replicas = serve.deployment(Embedder, name="Embedder", **COMMON, **EMBEDDER)
-        embedder = replicas.bind(args.embedder_engine, embedder_model)
+    embedder = _embedder(args.embedder, args) if args.embedder is not None else None
     gateway = serve.deployment(serve.ingress()(Gateway), name="Gateway", **COMMON, **GATEWAY)
-    return gateway.bind(args, model, ranker, retriever, embedder_model, embedder)
+    return gateway.bind(args, ranker, retriever, embedder, canary)
 
 
-def resolve(reference: str, engine: EngineName = "torch-fp32") -> ModelInfo:
-    """Find and verify a bundle. An alias is resolved here, once, so that all replicas load the same version.
+def _ranker(name: str, reference: str, args: AppArgs) -> "tuple[ModelInfo, Application]":
+    from ray import serve
 
-    Args:
-        reference: name, name@alias, name:version, or the folder of a bundle.
-        engine: that will run it.
-
-    Raises:
-        NotFoundError: there is none, or it has no export for the engine.
-        IntegrityError: it does not verify; the message names the file.
-        ConfigError: it does not score a query and a product by their texts.
-    """
-    version = Registry().resolve(reference)
-    folder, manifest = open_bundle(version.path)
-    check_engine(folder, manifest, engine)
-    needed = [name for name in manifest.features.names if name not in MATCH]
-    if manifest.kind != "cross-encoder" or needed:
-        what = f"takes {', '.join(needed)}" if needed else f"is a {manifest.kind}"
-        raise ConfigError(
-            f"{reference} {what}",
-            allowed="a cross-encoder of texts alone",
-            remedy="choose another bundle as the ranker",
-        )
-    return _info(version, manifest)
+    model = resolve_served(reference, args.engine.engine)
+    replicas = serve.deployment(Ranker, name=name, **COMMON, **RANKER)
+    return model, replicas.bind(args.engine, model, reference, args.follow)
 
 
-def resolve_embedder(reference: str, engine: EngineName = "torch-fp32") -> ModelInfo:
-    """Find and verify the bundle of a bi-encoder, once, so that all replicas load the same version.
+def _embedder(reference: str, args: AppArgs) -> "tuple[ModelInfo, Application]":
+    from ray import serve
 
-    Args:
-        reference: name, name@alias, name:version, or the folder of a bundle.
-        engine: that will run it.
-
-    Raises:
-        NotFoundError: there is none, or it has no export for the engine.
-        IntegrityError: it does not verify; the message names the file.
-        ConfigError: it is no bi-encoder, or the engine does not give vectors.
-    """
-    from planogram.engines.embedding import check_embedding, vector_width
-
-    version = Registry().resolve(reference)
-    folder, manifest = open_bundle(version.path)
-    if manifest.kind != "bi-encoder":
-        raise ConfigError(
-            f"{reference} is a {manifest.kind}: what it gives are no vectors that can be compared",
-            allowed="a bi-encoder",
-            remedy="choose another bundle as the embedder, or name this one as the ranker",
-        )
-    check_embedding(folder, manifest, engine)
-    return _info(version, manifest, vector_width(folder))
-
-
-def _info(version: ModelVersion, manifest: BundleManifest, width: int = 0) -> ModelInfo:
-    return ModelInfo(
-        name=version.name,
-        version=version.version,
-        path=version.path,
-        digest=version.digest,
-        heads=tuple(head.name for head in manifest.heads),
-        text_fields=manifest.text_fields,
-        max_tokens=manifest.max_tokens,
-        text_language=manifest.text_language,
-        text_season=manifest.text_season,
-        width=width,
-    )
+    model = resolve_embedder(reference, args.embedder_engine.engine)
+    replicas = serve.deployment(Embedder, name="Embedder", **COMMON, **EMBEDDER)
+    return model, replicas.bind(args.embedder_engine, model)

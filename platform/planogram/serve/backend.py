@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A product has the columns of the products table; a string is a text as it came.
 Document = str | Mapping[str, Any]
+# One for all documents, or one for each.
+Queries = str | Sequence[str]
 
 
 class LateError(OverloadedError):
@@ -56,6 +58,7 @@ class ModelInfo:
         heads: names of the scores, in the order of the columns of `Scored.values`; none of an embedder.
         text_season: whether the season stands beside the query.
         width: of the vectors; 0 of a ranker.
+        others: versions that other replicas answer with at this moment, while they change.
     """
 
     name: str
@@ -68,6 +71,12 @@ class ModelInfo:
     text_language: Language = "en"
     text_season: bool = False
     width: int = 0
+    others: tuple[int, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """`name:version`; the name alone where it was never published."""
+        return f"{self.name}:{self.version}" if self.version else self.name
 
     @property
     def primary(self) -> int:
@@ -133,6 +142,7 @@ class Scored:
         truncated: whether a document was cut to the model's length.
         num_tokens: of all pairs, padding left out.
         logits: (documents, heads) float32, what the activation and the calibration made `values` of.
+        canary: whether the canary answered.
     """
 
     values: Floats
@@ -140,6 +150,7 @@ class Scored:
     num_tokens: int
     model: ModelInfo
     logits: Floats
+    canary: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,6 +169,22 @@ class Embedded:
     model: ModelInfo
 
 
+@dataclass(frozen=True)
+class Following:
+    """What a ranker serves, and what it should.
+
+    Attributes:
+        wanted: version that its reference points to; that of `model` where all is well.
+        problem: why that one is not served; empty: it is.
+        canary: its share and what came of it; None: it is the main model.
+    """
+
+    model: ModelInfo
+    wanted: int
+    problem: str = ""
+    canary: Mapping[str, float] | None = None
+
+
 class Backend(Protocol):
     """The replicas behind the routes, and the rules that hold now.
 
@@ -167,10 +194,18 @@ class Backend(Protocol):
         policy: replaced as a whole; a request reads it once.
     """
 
-    model: ModelInfo
     #: None: nothing embeds
     embedder: ModelInfo | None
     policy: "Policy"
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that ranks, as far as it is known: it may change at any moment."""
+        ...
+
+    async def following(self) -> list[Following]:
+        """What serves and what should: of the ranker, then of the canary where there is one."""
+        ...
 
     async def retrieve(self, query: str, filters: Filters, limit: int, facets: Sequence[str] = ()) -> Retrieved:
         """The best `limit` products for a query text, best first, with the facets that are named."""
@@ -202,9 +237,7 @@ class Backend(Protocol):
         """Ids of the products that a shopper bought, oldest first; empty where the shopper is not known."""
         ...
 
-    async def score(
-        self, query: str | Sequence[str], documents: Sequence[Document], timeout_s: float | None = None
-    ) -> Scored:
+    async def score(self, query: Queries, documents: Sequence[Document], timeout_s: float | None = None) -> Scored:
         """Scores of documents for one query, or for one each; `timeout_s`: None where the request's limit is enough."""
         ...
 

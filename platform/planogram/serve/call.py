@@ -25,6 +25,8 @@ class Call:
         key: name of the API key, never the key; empty: none.
         trace_id: 32 hexadecimal digits of the client's or the server's trace; empty: none.
         stages_ms: milliseconds of what the answer waited for, by name.
+        model: the model that the request asks for.
+        user: who asks, as the request says.
     """
 
     request_id: str
@@ -32,6 +34,8 @@ class Call:
     reason: str = ""
     key: str = ""
     trace_id: str = ""
+    model: str | None = None
+    user: str = ""
     started_s: float = field(default_factory=time.perf_counter)
     stages_ms: dict[str, float] = field(default_factory=dict)
 
@@ -64,6 +68,16 @@ class Call:
     def server_timing(self) -> str:
         """The stages as the value of a `Server-Timing` header (W3C Server Timing)."""
         return ", ".join(f"{name};dur={value:.3f}" for name, value in self.stages_ms.items())
+
+    @property
+    def caller(self) -> str:
+        """Who asks, as far as it is known; requests of one caller go to one model."""
+        return self.user or self.key or self.request_id
+
+    @property
+    def names_version(self) -> bool:
+        """Whether the request asks for one version alone."""
+        return self.model is not None and ":" in self.model
 
     @property
     def took_ms(self) -> float:

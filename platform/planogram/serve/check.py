@@ -7,8 +7,7 @@ from planogram.errors import ConfigError
 from planogram.section import parse
 from planogram.serve.auth import gate_of
 from planogram.serve.haproxy import bind_address
-from planogram.serve.policy import PolicyArgs
-from planogram.serve.settings import AppArgs
+from planogram.serve.settings import AppArgs, UserConfig
 
 IMPORT_PATH = "planogram.serve.app:build"
 LOOPBACK = "127.0.0.1"
@@ -41,7 +40,7 @@ def _check_application(application: dict[str, Any], host: str) -> dict[str, Any]
     args = application.get("args") or {}
     for deployment in (application.get("deployments") or ()) if ours else ():
         if deployment.get("name") == "Gateway":
-            parse(PolicyArgs, deployment.get("user_config") or {}, "the Gateway's user_config")
+            parse(UserConfig, deployment.get("user_config") or {}, "the Gateway's user_config")
     if ours and gate_of(AppArgs.model_validate(args).auth):
         # The variable that holds the keys may be missing where the replicas run.
         return {**application, "args": {**args, "auth": {**(args.get("auth") or {}), "required": True}}}

@@ -8,26 +8,34 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from planogram.errors import OverloadedError, PlanogramError
+from planogram.section import parse
 from planogram.serve.backend import (
     Document,
     Embedded,
     FailedError,
     Filters,
+    Following,
     LateError,
     ModelInfo,
+    Queries,
     Retrieved,
     Scored,
     TokenWeight,
     UnavailableError,
 )
+from planogram.serve.canary import Split
 from planogram.serve.logs import configure_logging
 from planogram.serve.policy import Policy, changed_policy
+from planogram.serve.rankers import Group, Rankers
 from planogram.serve.ray_metrics import observe_replica
-from planogram.serve.settings import AppArgs
+from planogram.serve.served import Served
+from planogram.serve.settings import AppArgs, UserConfig
 from planogram.serve.web import create_app
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle, DeploymentResponse
+
+    Bound = tuple[ModelInfo, DeploymentHandle]
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +47,10 @@ class Gateway:
 
     Args:
         args: routes and limits.
-        model: the bundle that the ranker loads.
-        ranker: handle of `Ranker`.
+        ranker: the bundle when the application was built, and the handle of `Ranker`.
         retriever: handle of `Retriever`; None where no route needs one.
-        embedder_model: the bundle that the embedder loads; None: there is no embedder.
-        embedder: handle of `Embedder`.
+        embedder: the bundle and the handle of `Embedder`; None: there is none.
+        canary: the bundle and the handle of `CanaryRanker`; None: there is none.
 
     Raises:
         NotFoundError, ConfigError: the weights or rules are wrong; the replica does not start.
@@ -52,29 +59,39 @@ class Gateway:
     def __init__(
         self,
         args: AppArgs,
-        model: ModelInfo,
-        ranker: "DeploymentHandle",
+        ranker: "Bound",
         retriever: "DeploymentHandle | None",
-        embedder_model: ModelInfo | None = None,
-        embedder: "DeploymentHandle | None" = None,
+        embedder: "Bound | None" = None,
+        canary: "Bound | None" = None,
     ) -> None:
         configure_logging()
         observe_replica()
         self.args = args
-        self.model = model
-        self.policy = Policy.of(args, model)
+        self.policy = Policy.of(args, ranker[0])
         self._started = False
-        self._ranker = ranker
+        self.embedder = embedder[0] if embedder else None
+        self._embedder = embedder[1] if embedder else None
+        self._ranker = ranker[1]
         self._retriever = retriever
-        self.embedder = embedder_model
-        self._embedder = embedder
+        self._rankers = Rankers(group("ranker", ranker, args))
+        if args.canary and canary is not None:
+            split = Split(args.canary.ranker, args.canary.percent, args.canary.timeout_s)
+            self._rankers.try_canary(group("canary", canary, args), split)
+        if args.follow.period_s:
+            # Kept, since the loop itself holds its tasks weakly.
+            self._watch = asyncio.get_running_loop().create_task(self._rankers.watch(args.follow.period_s))
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that ranks, as far as it is known."""
+        return self._rankers.model
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The HTTP application of this replica."""
         return create_app(self, self.args)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Take other weights, diversity or rules; Ray Serve calls it when `user_config` changes, without a restart.
+        """Take other weights, diversity, rules or share of the canary, without a restart: when `user_config` changes.
 
         Ray Serve stops a replica that raises here. So wrong values end a start, but never a replica that serves: its
         policy goes on, and the log says what is wrong.
@@ -83,7 +100,11 @@ class Gateway:
             NotFoundError, ConfigError: the values are wrong, and the replica is starting.
         """
         try:
-            self.policy = changed_policy(self.args, user_config, self.model)
+            changes = parse(UserConfig, user_config, "the Gateway's user_config")
+            policy = changed_policy(self.args, changes, self.model)
+            if changes.canary:
+                self._rankers.change_canary(changes.canary.percent)
+            self.policy = policy
         except PlanogramError as error:
             if not self._started:
                 raise
@@ -127,11 +148,13 @@ class Gateway:
         assert self._retriever is not None
         return await ask("retriever", getattr(self._retriever, method).remote(*args))
 
-    async def score(
-        self, query: str | Sequence[str], documents: Sequence[Document], timeout_s: float | None = None
-    ) -> Scored:
+    async def score(self, query: Queries, documents: Sequence[Document], timeout_s: float | None = None) -> Scored:
         """Scores of documents for one query, or for one each."""
-        return await ask("ranker", self._ranker.score.remote(query, documents), timeout_s)
+        return await self._rankers.score(query, documents, timeout_s)
+
+    async def following(self) -> list[Following]:
+        """What serves and what should: of the ranker, then of the canary."""
+        return await self._rankers.following()
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
         """Vectors of texts."""
@@ -146,11 +169,24 @@ class Gateway:
 
     async def check(self) -> None:
         """Return when all replicas behind this one answer."""
-        await ask("ranker", self._ranker.score.remote("ready", ["ready"]), CHECK_TIMEOUT_S)
+        await self._rankers.main.score("ready", ["ready"], CHECK_TIMEOUT_S)
         if self._retriever is not None:
             await ask("retriever", self._retriever.search.remote("ready", Filters(), 1), CHECK_TIMEOUT_S)
         if self._embedder is not None:
             await ask("embedder", self._embedder.embed.remote(["ready"]), CHECK_TIMEOUT_S)
+
+
+def group(who: str, bound: "Bound", args: AppArgs) -> Group:
+    """The replicas of a ranker as a group that can be asked."""
+    model, ranker = bound
+
+    async def score(query: Queries, documents: Sequence[Document], timeout_s: float | None) -> Scored:
+        return await ask(who, ranker.score.remote(query, documents), timeout_s)
+
+    async def following() -> Following:
+        return await ask(who, ranker.following.remote(), CHECK_TIMEOUT_S)
+
+    return Group(Served(model, args.follow.period_s), score, following)
 
 
 async def ask(who: str, response: "DeploymentResponse", timeout_s: float | None = None) -> Any:

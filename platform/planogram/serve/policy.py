@@ -1,11 +1,11 @@
 """How a shop orders its results: weights, diversity and rules, made from plain values and replaced as a whole."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from planogram.section import Section, parse
+from planogram.section import Section
 from planogram.serve.backend import ModelInfo
 from planogram.serve.blend import Blend, BlendArgs, recommend_blend, search_blend
 from planogram.serve.conditions import Rule
@@ -62,12 +62,11 @@ class Policy:
         )
 
 
-def changed_policy(args: PolicyArgs, user_config: dict[str, Any], model: ModelInfo) -> Policy:
-    """The policy of a Gateway's `user_config`: its keys stand in place of those of `args`, each as a whole.
+def changed_policy(args: PolicyArgs, changed: PolicyArgs, model: ModelInfo) -> Policy:
+    """The policy of a Gateway's `user_config`: what it sets stands in place of what `args` says, each as a whole.
 
     Raises:
-        NotFoundError, ConfigError: as `Policy.of`, or a key or a value is wrong.
+        NotFoundError, ConfigError: as `Policy.of`.
     """
-    changed = parse(PolicyArgs, user_config, "the Gateway's user_config")
     kept = {name: getattr(args, name) for name in PolicyArgs.model_fields if name not in changed.model_fields_set}
     return Policy.of(changed.model_copy(update=kept), model)

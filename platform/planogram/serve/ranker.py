@@ -1,23 +1,42 @@
-"""The ranker: a replica that scores documents for a query with one bundle on one engine."""
+"""The ranker: a replica that scores documents for a query with one bundle on one engine, and follows its alias."""
 
 import asyncio
 import math
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import numpy as np
 
-from planogram.data.text import Language, clean, product_text, query_text
-from planogram.data.tokenizer import Tokens
-from planogram.engines.base import Pair
+from planogram.engines.base import Engine, Floats
 from planogram.engines.load import load_engine
+from planogram.registry.store import ModelVersion, Registry
 from planogram.serve.attribution import occlude
-from planogram.serve.backend import Document, FailedError, ModelInfo, Scored, TokenWeight
+from planogram.serve.backend import Document, FailedError, Following, ModelInfo, Queries, Scored, TokenWeight
 from planogram.serve.batching import Job, TokenBatcher
+from planogram.serve.begin import begin
+from planogram.serve.follow import Fixed, Follower
+from planogram.serve.lane import Lane
+from planogram.serve.ledger import Ledger
 from planogram.serve.logs import configure_logging
+from planogram.serve.probe import Recent, check_heads, probe
 from planogram.serve.ray_metrics import observe_replica
-from planogram.serve.settings import EngineArgs
+from planogram.serve.resolve import check_vocabulary, inspect, is_alias
+from planogram.serve.settings import EngineArgs, FollowArgs
+
+KEPT_REQUESTS = 8
+
+
+@dataclass(eq=False)
+class LaneJob:
+    """The pairs of one request, and the lane that made their tokens and will score them, whatever serves meanwhile."""
+
+    job: Job
+    lane: Lane
+
+
+Answers = list[Floats | Exception]
 
 
 class Ranker:
@@ -25,50 +44,50 @@ class Ranker:
 
     Args:
         args: of the engine.
-        model: the bundle.
+        model: the bundle, as the application was built.
+        reference: what the bundle was found by; where it is an alias, the replica goes where the alias goes.
+        follow: how it follows.
 
     Raises:
-        IntegrityError: the bundle does not verify; the replica does not start.
+        IntegrityError: neither the bundle nor one that served before verifies; the replica does not start.
     """
 
-    def __init__(self, args: EngineArgs, model: ModelInfo) -> None:
-        from ray import serve
-
+    def __init__(
+        self, args: EngineArgs, model: ModelInfo, reference: str = "", follow: FollowArgs | None = None
+    ) -> None:
         configure_logging()
         observe_replica()
-        self.model = model
-        self._device = ThreadPoolExecutor(1, "infer")
-        self._tokenizer = ThreadPoolExecutor(1, "tokenize")
-        threads = args.threads or replica_cpus()
-        self._engine = self._device.submit(load_engine, model.path, args.engine, threads).result()
-        self._probe = self._engine.tokenize([("health", "check")])
-        heads = len(self._engine.manifest.heads)
-        self._batcher = TokenBatcher(self._engine.infer, heads, self._device, args.batch_tokens)
-        self._submit = serve.batch(
-            max_batch_size=args.batch_tokens,
-            batch_wait_timeout_s=args.batch_wait_ms / 1000,
-            batch_size_fn=self._batcher.size,
-        )(self._batcher.run)
-        # The first pass allocates what later ones reuse: no client waits for it.
-        self._device.submit(self._infer_probe).result()
+        self._args = args
+        self._threads = args.threads or replica_cpus()
+        self._built = model
+        self._follow = follow or FollowArgs()
+        #: the last requests that were answered, for probes; they are never written anywhere
+        self._recent: deque[Recent] = deque(maxlen=KEPT_REQUESTS)
+        self._source = self._begin(reference)
+        self._submit = queue(args, run_jobs)
 
-    async def score(self, query: str | Sequence[str], documents: Sequence[Document]) -> Scored:
-        """Score documents, in their order, for one query or for one each.
+    async def score(self, query: Queries, documents: Sequence[Document]) -> Scored:
+        """Score documents, in their order, for one query or for one each; one model makes the tokens and the scores.
 
         Raises:
             FailedError: the model gave a score that is not a number.
         """
-        tokens = await asyncio.get_running_loop().run_in_executor(self._tokenizer, self._tokenize, query, documents)
+        lane = self._source.lane
+        loop = asyncio.get_running_loop()
+        tokens = await loop.run_in_executor(lane.tokenizer, lane.tokenize, query, documents)
         job = Job(tokens)
         try:
-            logits = await self._submit(job)
+            logits = await self._submit(LaneJob(job, lane))
         except asyncio.CancelledError:
             job.abandoned = True
             raise
-        values = self._engine.finish(logits)
+        if isinstance(logits, Exception):
+            raise logits
+        values = lane.engine.finish(logits)
         if not (np.isfinite(values).all() and np.isfinite(logits).all()):
-            raise FailedError(f"{self.model.name}:{self.model.version} gave a score that is not finite")
-        return Scored(values, tokens.truncated, job.num_tokens, self.model, logits)
+            raise FailedError(f"{lane.model.reference} gave a score that is not finite")
+        self._recent.append(Recent.of(query, documents))
+        return Scored(values, tokens.truncated, job.num_tokens, lane.model, logits)
 
     async def explain(self, query: str, documents: Sequence[Document]) -> list[list[TokenWeight]]:
         """What each word of the query and of a title does to the deciding score; see `attribution`.
@@ -78,40 +97,84 @@ class Ranker:
         """
         occlusion = occlude(query, documents)
         scored = await self.score([text for text, _ in occlusion.inputs], [shown for _, shown in occlusion.inputs])
-        return occlusion.weights(scored.values[:, self.model.primary])
+        return occlusion.weights(scored.values[:, scored.model.primary])
+
+    async def following(self) -> Following:
+        """What this replica serves, and what it should."""
+        return self._source.state
 
     async def check_health(self) -> None:
         """Run a tiny inference: Ray Serve replaces the replica when this fails or takes too long."""
-        await asyncio.get_running_loop().run_in_executor(self._device, self._infer_probe)
+        lane = self._source.lane
+        await asyncio.get_running_loop().run_in_executor(lane.device, lane.infer_health)
 
-    def _infer_probe(self) -> None:
-        scores = self._engine.finish(self._engine.infer(self._probe))
-        if not np.isfinite(scores).all():
-            raise FailedError(f"{self.model.path} gives scores that are not finite")
+    def __del__(self) -> None:
+        """Follow no more. Ray Serve calls this when it stops the replica; requests that are in work are answered."""
+        if source := getattr(self, "_source", None):
+            source.close()
 
-    def _tokenize(self, query: str | Sequence[str], documents: Sequence[Document]) -> Tokens:
-        model = self.model
-        month = datetime.now(UTC).month if model.text_season else None
-        return self._engine.tokenize(pair_texts(query, documents, model.text_fields, model.text_language, month))
+    def _begin(self, reference: str) -> Fixed | Follower:
+        """Load the first model, and follow where there is anything to follow."""
+        model = self._built
+        built = ModelVersion(model.name, model.version, model.path, model.digest)
+        if not (self._follow.period_s and model.version and is_alias(reference)):
+            return Fixed(self._open(built, None))
+        registry, ledger = Registry(), Ledger(reference, self._args.engine)
+        lane, refusal = begin(
+            built, lambda: registry.resolve(reference), lambda version: self._open_probed(version, None), ledger
+        )
+        follower = Follower(lane, lambda: registry.resolve(reference), self._open_probed, ledger, self._follow, refusal)
+        follower.start()
+        return follower
+
+    def _open(self, version: ModelVersion, timeout_s: float | None) -> Lane:
+        def load() -> tuple[ModelInfo, Engine]:
+            # In the thread that will run it: torch counts threads per calling thread.
+            model = inspect(version, self._args.engine)
+            check_heads(model, self._built)
+            check_vocabulary(model.path)
+            return model, load_engine(model.path, self._args.engine, self._threads)
+
+        return Lane.open(load, self._batcher, timeout_s)
+
+    def _open_probed(self, version: ModelVersion, old: Lane | None) -> Lane:
+        lane = self._open(version, self._follow.timeout_s)
+        probe(lane, old, list(self._recent), self._follow.max_slowdown, self._follow.timeout_s)
+        return lane
+
+    def _batcher(self, engine: Engine, device: Executor) -> TokenBatcher:
+        return TokenBatcher(engine.infer, len(engine.manifest.heads), device, self._args.batch_tokens)
 
 
-def pair_texts(
-    query: str | Sequence[str],
-    documents: Sequence[Document],
-    text_fields: Sequence[str],
-    language: Language = "en",
-    month: int | None = None,
-) -> list[Pair]:
-    """The model's text of each pair, by the same functions as in training; with the season of `month`, 1 to 12.
+def queue(
+    args: EngineArgs, run: Callable[[list[LaneJob]], Awaitable[Answers]]
+) -> Callable[[LaneJob], Awaitable[Floats | Exception]]:
+    """A queue of Ray Serve before `run`, which then gets the jobs of several requests at once."""
+    from ray import serve
 
-    The query is one for all documents, or one for each.
-    """
-    queries = [query] * len(documents) if isinstance(query, str) else query
-    texts = {text: query_text(text, month, language) for text in set(queries)}
-    return [
-        (texts[text], clean(document) if isinstance(document, str) else product_text(document, text_fields, language))
-        for text, document in zip(queries, documents, strict=True)
-    ]
+    def size(jobs: Sequence[LaneJob]) -> int:
+        return jobs[0].lane.batcher.size([job.job for job in jobs])
+
+    return serve.batch(
+        max_batch_size=args.batch_tokens, batch_wait_timeout_s=args.batch_wait_ms / 1000, batch_size_fn=size
+    )(run)
+
+
+async def run_jobs(jobs: list[LaneJob]) -> Answers:
+    """Scores per job, or why there are none. Jobs of one lane run together, and its failure is theirs alone."""
+    answers: Answers = [FailedError("not scored")] * len(jobs)
+    for lane in dict.fromkeys(job.lane for job in jobs):
+        places = [place for place, job in enumerate(jobs) if job.lane is lane]
+        for place, answer in zip(places, await _run_lane(lane, [jobs[place].job for place in places]), strict=True):
+            answers[place] = answer
+    return answers
+
+
+async def _run_lane(lane: Lane, jobs: list[Job]) -> Answers:
+    try:
+        return [*await lane.batcher.run(jobs)]
+    except Exception as error:  # the jobs of another lane in the same batch go on
+        return [error] * len(jobs)
 
 
 def replica_cpus() -> int:

@@ -49,6 +49,7 @@ async def recommend(request: RecommendRequest, backend: Backend, args: AppArgs, 
     Raises:
         OverloadedError, FailedError: the retriever did not answer.
     """
+    call.user = request.user_id or ""
     policy = backend.policy
     shopper = await _shopper(request, backend)
     source, found = await _candidates(request, shopper, backend, args, call)

@@ -49,6 +49,9 @@ class SearchFilters(Request):
 class ResultsRequest(Request):
     """What all requests for results may say."""
 
+    user_id: Name | None = Field(
+        None, description="keeps a shopper with one model; in /recommend, what was bought comes before `history`"
+    )
     filters: SearchFilters = SearchFilters()
     candidates: list[Name] | None = Field(
         None, min_length=1, max_length=MAX_CANDIDATES, description="ids of the products to rank, in place of retrieval"
@@ -109,7 +112,6 @@ class RecommendRequest(ResultsRequest):
         }
     )
 
-    user_id: Name | None = Field(None, description="what this shopper bought comes before `history`")
     history: list[Name] = Field(
         [], max_length=MAX_HISTORY, description="ids of the products of this visit, oldest first"
     )

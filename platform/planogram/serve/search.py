@@ -23,6 +23,7 @@ async def search(request: SearchRequest, backend: Backend, args: AppArgs, call: 
     Raises:
         OverloadedError, FailedError: the retriever did not answer.
     """
+    call.user = request.user_id or ""
     policy = backend.policy
     found = await _candidates(request, backend, args)
     query = found.corrected_query or request.query

@@ -24,6 +24,23 @@ class EngineArgs(Section):
     threads: int | None = Field(None, ge=1, description="CPU threads of one replica; absent: the replica's num_cpus")
 
 
+class FollowArgs(Section):
+    """How a ranker follows its alias. A version or a folder never changes."""
+
+    period_s: float = Field(2.0, ge=0, le=3600, description="how often it looks where the alias points; 0: never")
+    keep_previous: bool = Field(True, description="the version before stays loaded, so that a rollback is immediate")
+    timeout_s: float = Field(120.0, gt=0, description="for loading a version, and for each step of its probe")
+    max_slowdown: float = Field(5.0, ge=1, description="a version that takes so many times as long is refused")
+
+
+class CanaryArgs(Section):
+    """A second model that answers a share of the requests."""
+
+    ranker: str = Field(..., description="as `ranker`; best an alias of its own, such as shop-ranker@candidate")
+    percent: float = Field(..., ge=0, le=100, description="of callers; `user_config` changes it while the server runs")
+    timeout_s: float = Field(1.0, gt=0, description="the main model answers where the canary has not by then")
+
+
 class IndexArgs(Section):
     """How the index of a shop's products is made."""
 
@@ -34,6 +51,18 @@ class IndexArgs(Section):
     language: str = Field("English", description="of the stemmer, as Lance names it")
     stem: bool = Field(True, description="find `shoes` for `shoe`; of use in `language` only")
     folder: str | None = Field(None, description="where indexes are kept; absent: PLANOGRAM_HOME/indexes")
+
+
+class CanaryChange(Section):
+    """What may be changed of a canary while the server runs."""
+
+    percent: float = Field(..., ge=0, le=100, description="of callers")
+
+
+class UserConfig(PolicyArgs):
+    """The Gateway's `user_config`: what changes without a restart, each key as a whole."""
+
+    canary: CanaryChange | None = None
 
 
 class RetrieverArgs(IndexArgs):
@@ -111,6 +140,8 @@ class AppSettings(PolicyArgs):
     limits: Limits = Limits()
     auth: AuthArgs = AuthArgs()
     tracing: TracingArgs = TracingArgs()
+    follow: FollowArgs = FollowArgs()
+    canary: CanaryArgs | None = None
 
     @model_validator(mode="after")
     def _products_come_from_a_shop(self) -> "AppSettings":

@@ -1,4 +1,10 @@
+from dataclasses import replace
+
 import pytest
+
+from planogram.serve.backend import Following
+
+from ..conftest import MODEL
 
 DOCUMENTS = ["blue lamp", {"text": "red <b>shoes</b>"}, "red one two three four five six seven"]
 
@@ -40,3 +46,39 @@ def test_another_model_is_not_found_and_the_served_ones_are_named(client):
     response = client.post("/v1/rerank", json={"model": "fake:4", "query": "red", "documents": ["a"]})
     assert response.status_code == 404
     assert "fake, fake:3, fake@champion" in response.json()["error"]["message"]
+
+
+def test_names_of_all_versions_that_answer_are_known(client, backend):
+    backend.model = replace(backend.model, others=(2,))
+    for name in ("fake:2", "fake:3"):
+        assert name in client.get("/v1/models").json()["data"][0]["names"]
+    assert client.post("/v1/rerank", json={"model": "fake:4", "query": "red", "documents": ["a"]}).status_code == 404
+
+
+def test_a_version_that_is_being_replaced_is_never_answered_by_another(client, backend):
+    backend.model = replace(backend.model, others=(2,))
+    response = client.post("/v1/rerank", json={"model": "fake:2", "query": "red", "documents": ["a"]})
+    assert response.status_code == 503 and response.headers["retry-after"] == "1"
+    assert "fake:3 takes the place of fake:2" in response.json()["error"]["message"]
+
+
+def test_the_canarys_answer_names_the_canary(client, backend):
+    backend.canary = True
+    for asked in ({}, {"model": "fake@champion"}):
+        body = {"query": "red", "documents": ["a"], **asked}
+        assert client.post("/v1/rerank", json=body).json()["model"] == "fake:3"
+
+
+def test_models_say_what_is_wanted_and_why_it_is_not_served(client, backend):
+    card = client.get("/v1/models").json()["data"][0]
+    assert (card["version"], card["digest"]) == (3, "0123456789abcdef") and "wanted" not in card
+    backend.follows = [Following(MODEL, 4, "model.safetensors is damaged")]
+    card = client.get("/v1/models").json()["data"][0]
+    assert (card["version"], card["wanted"], card["problem"]) == (3, 4, "model.safetensors is damaged")
+
+
+def test_a_canary_is_listed_with_its_share(client, backend):
+    share = {"percent": 10.0, "answered": 7, "missed": 1}
+    backend.follows = [Following(MODEL, 3), Following(replace(MODEL, version=4), 4, canary=share)]
+    main, canary, _ = client.get("/v1/models").json()["data"]
+    assert canary["canary"] == share and canary["names"] == [] and "canary" not in main

@@ -102,7 +102,7 @@ async def cohere_rerank(request: CohereRequest, backend: Backend, reference: str
         RequestError: it wants documents cut shorter than the model cuts them.
         OverloadedError, FailedError: the ranker did not answer.
     """
-    check_model(request.model, backend.model, reference)
+    check_model(request.model, backend.model, reference, call)
     longest = backend.model.max_tokens
     if request.max_tokens_per_doc is not None and request.max_tokens_per_doc < longest:
         raise RequestError(

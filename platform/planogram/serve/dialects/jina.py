@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from planogram.serve.backend import Backend
 from planogram.serve.call import Call, CurrentCall
-from planogram.serve.dialects.shared import ModelName, check_model, deciding, ranked
+from planogram.serve.dialects.shared import ModelName, answered_by, check_model, deciding, ranked
 from planogram.serve.problems import MODEL_NOT_SERVED, documented_errors
 from planogram.serve.schemas import MAX_CANDIDATES, Query, Request
 from planogram.serve.settings import AppArgs
@@ -100,11 +100,12 @@ async def jina_rerank(request: JinaRequest, backend: Backend, reference: str, ca
         NotFoundError: the request names a model that is not served.
         OverloadedError, FailedError: the ranker did not answer.
     """
-    check_model(request.model, backend.model, reference)
+    call.model = request.model
+    check_model(request.model, backend.model, reference, call)
     texts = request.texts()
     scored = await backend.score(request.query, texts)
     return JinaResponse(
-        model=request.model or scored.model.name,
+        model=answered_by(request.model, scored),
         id=call.request_id,
         usage=JinaUsage(total_tokens=scored.num_tokens, prompt_tokens=scored.num_tokens),
         results=[

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from planogram.data.text import clean
 from planogram.engines.base import Floats
 from planogram.errors import RequestError
-from planogram.serve.backend import Backend, FailedError, ModelInfo
-from planogram.serve.call import CurrentCall
+from planogram.serve.backend import Backend, FailedError, Following, ModelInfo
+from planogram.serve.call import Call, CurrentCall
 from planogram.serve.dialects.shared import ModelName, check_model, model_names
 from planogram.serve.problems import MODEL_NOT_SERVED, documented_errors
 from planogram.serve.schemas import MAX_CANDIDATES, Request
@@ -100,7 +100,9 @@ class EmbeddingsResponse(BaseModel):
     usage: EmbeddingsUsage
 
 
-async def openai_embeddings(request: EmbeddingsRequest, backend: Backend, reference: str) -> EmbeddingsResponse:
+async def openai_embeddings(
+    request: EmbeddingsRequest, backend: Backend, reference: str, call: Call
+) -> EmbeddingsResponse:
     """Embed texts and answer as OpenAI does.
 
     Raises:
@@ -110,7 +112,7 @@ async def openai_embeddings(request: EmbeddingsRequest, backend: Backend, refere
     """
     model = backend.embedder
     assert model is not None
-    check_model(request.model, model, reference)
+    check_model(request.model, model, reference, call)
     if request.dimensions is not None and request.dimensions > model.width:
         raise RequestError(
             "dimensions is above the model's own", allowed=f"1 to {model.width}", remedy="leave it out, or lower it"
@@ -157,8 +159,8 @@ def embeddings_router(backend: Backend, args: AppArgs) -> APIRouter:
     reference = args.embedder or ""
 
     @router.post(EMBEDDINGS, summary="Turn texts into vectors (OpenAI)", response_model=EmbeddingsResponse)
-    async def post_embeddings(body: EmbeddingsRequest) -> Response:
-        answer = await openai_embeddings(body, backend, reference)
+    async def post_embeddings(body: EmbeddingsRequest, call: CurrentCall) -> Response:
+        answer = await openai_embeddings(body, backend, reference, call)
         # Written here: FastAPI would check every coordinate once more.
         return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
@@ -171,12 +173,23 @@ def models_router(backend: Backend, args: AppArgs) -> APIRouter:
 
     @router.get(MODELS, summary="The models that are served (OpenAI)")
     async def get_models(call: CurrentCall) -> dict[str, Any]:
-        cards = [_model_card(backend.model, args, args.ranker)]
+        cards = [_ranker_card(following, args) for following in await backend.following()]
         if backend.embedder is not None:
             cards.append(_model_card(backend.embedder, args, args.embedder or ""))
         return {"object": "list", "data": cards, "request_id": call.request_id}
 
     return router
+
+
+def _ranker_card(following: Following, args: AppArgs) -> dict[str, Any]:
+    """A ranker. `wanted` and `problem` are there where its alias means another version."""
+    card = _model_card(following.model, args, args.ranker)
+    if following.canary is not None:
+        # The canary is asked by nobody's name.
+        card = {**card, "names": [], "canary": following.canary}
+    if following.wanted != following.model.version or following.problem:
+        card = {**card, "wanted": following.wanted, "problem": following.problem}
+    return card
 
 
 def _model_card(model: ModelInfo, args: AppArgs, reference: str) -> dict[str, Any]:

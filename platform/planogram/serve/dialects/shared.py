@@ -7,7 +7,8 @@ import numpy as np
 from pydantic import Field
 
 from planogram.engines.base import Floats
-from planogram.serve.backend import ModelInfo, Scored
+from planogram.serve.backend import ModelInfo, Scored, UnavailableError
+from planogram.serve.call import Call
 from planogram.serve.problems import ModelNotServedError
 
 ModelName = Annotated[
@@ -37,18 +38,32 @@ def deciding(scored: Scored, *, raw: bool = False) -> Floats:
 
 def model_names(model: ModelInfo, reference: str) -> list[str]:
     """The names by which a request may ask for the served model."""
-    versioned = [f"{model.name}:{model.version}"] if model.version else []
+    versioned = [f"{model.name}:{version}" for version in (model.version, *model.others) if version]
     # A folder is no name: it would tell clients about the server's disk.
     given = [reference] if "/" not in reference else []
     return list(dict.fromkeys([model.name, *versioned, *given]))
 
 
-def check_model(name: str | None, model: ModelInfo, reference: str) -> None:
-    """Refuse a model that is not served.
+def answered_by(name: str | None, scored: Scored) -> str:
+    """The name of the model that answered: as the request names it, unless it is another one's answer.
+
+    Raises:
+        UnavailableError: the request names a version, and one that took its place answered.
+    """
+    if scored.canary:
+        return scored.model.reference
+    if name and ":" in name and name != scored.model.reference:
+        raise UnavailableError(f"{scored.model.reference} takes the place of {name}", remedy="send the request again")
+    return name or scored.model.name
+
+
+def check_model(name: str | None, model: ModelInfo, reference: str, call: Call) -> None:
+    """Refuse a model that is not served, and let the call know which one is asked for.
 
     Raises:
         ModelNotServedError: names those that are.
     """
+    call.model = name
     names = model_names(model, reference)
     if name is not None and name not in names:
         raise ModelNotServedError(f"model {name!r} is not served", allowed=", ".join(names), remedy="name one of these")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from planogram.serve.backend import Backend
 from planogram.serve.call import Call, CurrentCall
-from planogram.serve.dialects.shared import ModelName, check_model, deciding
+from planogram.serve.dialects.shared import ModelName, answered_by, check_model, deciding
 from planogram.serve.problems import MODEL_NOT_SERVED, documented_errors
 from planogram.serve.schemas import MAX_CANDIDATES, Query, Request
 from planogram.serve.settings import AppArgs
@@ -120,13 +120,13 @@ async def vllm_score(request: ScoreRequest, backend: Backend, reference: str, ca
         NotFoundError: the request names a model that is not served.
         OverloadedError, FailedError: the ranker did not answer.
     """
-    check_model(request.model, backend.model, reference)
+    check_model(request.model, backend.model, reference, call)
     scored = await backend.score(*request.pairs())
     scores = deciding(scored, raw=request.use_activation is False)
     return ScoreResponse(
         id=f"score-{call.request_id}",
         created=int(time.time()),
-        model=request.model or scored.model.name,
+        model=answered_by(request.model, scored),
         data=[
             ScoreItem(index=index, score=float(score), truncated=cut or None)
             for index, (score, cut) in enumerate(zip(scores, scored.truncated, strict=True))
