@@ -14,12 +14,14 @@ STAGES = {
     "finetune": config.FinetuneConfig,
     "pretrain": config.PretrainConfig,
     "evaluate": config.EvaluateConfig,
+    "blend": config.BlendConfig,
     "compress": config.CompressConfig,
     "benchmark": config.BenchmarkTrainingConfig,
 }
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.y*ml"))
 SOURCES = sorted((ROOT / "jobs" / "configs" / "sources").iterdir())
-SERVE = sorted((ROOT / "serve_configs").iterdir())
+# The rest of that folder is for Prometheus and Grafana; tests/serve/test_metrics.py reads it.
+SERVE = sorted(path for path in (ROOT / "serve_configs").glob("*.yaml") if path.name != "alerts.yaml")
 JOBS = sorted((ROOT / "jobs").glob("*.py"))
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from planogram import __version__, config, section
 from planogram.errors import PlanogramError
+from planogram.serve.keys_cli import keys_app
 
 app = typer.Typer(help="What a shopper sees first: train, publish and serve ranking models.", no_args_is_help=True)
 data_app = typer.Typer(help="Bring a shop's tables in, or simulate a shop.", no_args_is_help=True)
@@ -21,6 +22,7 @@ models_app = typer.Typer(help="Published bundles: names, versions, aliases.", no
 app.add_typer(data_app, name="data")
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(models_app, name="models")
+app.add_typer(keys_app, name="keys")
 
 # More do not fit into the width of a terminal.
 MOST_COLUMNS = 10
@@ -166,6 +168,17 @@ def evaluate(config_path: Config = None, settings: Overrides = None, as_json: As
         _print_json(result)
     else:
         Console().print(render(result))
+
+
+@app.command()
+def blend(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
+    """Learn how much other signals count beside relevance, and measure the blend beside relevance alone.
+
+    Example: planogram blend --set bundle=shop-ranker@champion --set shop=shop --set task=click --set out=blend.json
+    """
+    from planogram.blend import run
+
+    _show(run(section.load(config.BlendConfig, config_path, settings or ())), as_json)
 
 
 @app.command()

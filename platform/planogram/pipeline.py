@@ -18,6 +18,7 @@ from planogram.data.splits import assign
 from planogram.evaluate import offline
 from planogram.registry.store import CHAMPION, Registry
 from planogram.serve import launch
+from planogram.serve.check import IMPORT_PATH, LOOPBACK
 from planogram.serve.haproxy import isolated
 
 MODEL = "shop-ranker"
@@ -97,12 +98,12 @@ def _show_evaluation(trained: dict[str, Any], tested: dict[str, Any]) -> None:
 def _serve_config(config: DemoConfig, shop: str) -> dict[str, Any]:
     return {
         "proxy_location": "EveryNode",
-        "http_options": {"host": launch.LOOPBACK, "port": config.port, "request_timeout_s": 15},
+        "http_options": {"host": LOOPBACK, "port": config.port, "request_timeout_s": 15},
         "applications": [
             {
                 "name": "planogram",
                 "route_prefix": "/",
-                "import_path": launch.IMPORT_PATH,
+                "import_path": IMPORT_PATH,
                 "args": {"ranker": f"{MODEL}@{CHAMPION}", "shop": shop},
             }
         ],
@@ -118,7 +119,7 @@ def _test_queries(config: DemoConfig, shop: str) -> list[str]:
 def _search(url: str, query: str) -> None:
     response = httpx.post(f"{url}/search", json={"query": query, "top_k": 5}, timeout=30)
     answer = response.raise_for_status().json()
-    reason = f", degraded: {answer['degraded_reason']}" if answer["degraded"] else ""
+    reason = f", degraded: {answer['reason']}" if answer["degraded"] else ""
     table = Table("", "product", "price", "stock", "score", title=f"{query!r} in {answer['took_ms']:.0f} ms{reason}")
     for result in answer["results"]:
         price = "" if result["price"] is None else f"{result['price']:.2f} {result['currency'] or ''}".strip()

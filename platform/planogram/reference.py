@@ -15,6 +15,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram finetune": config.FinetuneConfig,
     "planogram finetune (next_item)": config.NextItemConfig,
     "planogram evaluate": config.EvaluateConfig,
+    "planogram blend": config.BlendConfig,
     "planogram compress": config.CompressConfig,
     "planogram benchmark training": config.BenchmarkTrainingConfig,
     "planogram benchmark engines": config.BenchmarkEnginesConfig,

@@ -10,12 +10,13 @@ import pytest
 
 from planogram import storage
 from planogram.compress import run as compress
-from planogram.config import CompressConfig, EvaluateConfig, SplitConfig
+from planogram.config import EXPORTS, CompressConfig, EvaluateConfig, SplitConfig
 from planogram.engines.base import score
-from planogram.engines.load import load_engine
+from planogram.engines.load import check_engine, load_engine
+from planogram.engines.openvino import can_run
 from planogram.errors import ConfigError, NotFoundError, ParityError
 from planogram.evaluate import offline
-from planogram.registry.bundle import MANIFEST, open_bundle, write_bundle
+from planogram.registry.bundle import MANIFEST, check_engines, open_bundle, write_bundle
 from planogram.registry.store import Registry
 
 PAIRS = [
@@ -45,7 +46,7 @@ def test_the_float_export_scores_as_the_model_does(compressed, tiny_bundle):
 
 def test_every_export_says_how_far_it_is_off(compressed):
     parities = open_bundle(compressed["bundle"])[1].engines
-    assert list(parities) == ["openvino-fp32", "openvino-int8"]
+    assert list(parities) == [name for name in EXPORTS if can_run(name)]
     assert parities["openvino-fp32"].max_difference < 1e-4
     assert 0 < parities["openvino-int8"].mean_difference < 0.1
     assert parities["openvino-int8"].pairs == compressed["pairs"] == 24
@@ -56,7 +57,7 @@ def test_every_export_says_how_far_it_is_off(compressed):
     ("half", "whole"), [("openvino-bf16", "openvino-fp32"), ("openvino-int8-bf16", "openvino-int8")]
 )
 def test_an_export_runs_in_bfloat16_where_the_cpu_has_it_and_is_refused_elsewhere(compressed, half, whole):
-    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if not can_run(half):
         with pytest.raises(ConfigError, match="bfloat16"):
             load_engine(compressed["bundle"], half)
         return
@@ -122,6 +123,42 @@ def test_what_is_beyond_its_tolerance_is_refused(compressed, tmp_path):
         Registry().publish(remade(compressed["bundle"], tmp_path / "bad", engines=worse), "tiny", "bad")
 
 
+def test_another_precision_of_a_sound_export_is_published_but_not_served_where_it_ranks_badly(compressed, tmp_path):
+    half, whole = "openvino-int8-bf16", "openvino-int8"
+    measured = open_bundle(compressed["bundle"])[1]
+    assert measured.subject(half) == measured.engines[whole].subject
+    good = {name: measured.engines[name].model_copy(update={"faults": ()}) for name in ("openvino-fp32", whole)}
+    bad = good[whole].model_copy(update={"faults": ("it ranks badly",)})
+    path = remade(compressed["bundle"], tmp_path / "half", engines={**good, half: bad})
+    folder, manifest = open_bundle(path)
+    check_engines(manifest)
+    check_engine(folder, manifest, whole)
+    with pytest.raises(ParityError, match="it ranks badly"):
+        check_engine(folder, manifest, half)
+    with pytest.raises(ParityError, match="never compared"):
+        check_engine(folder, manifest, "openvino-bf16")
+
+
+def test_texts_of_any_length_share_the_kernels_of_a_few(compressed, monkeypatch):
+    seen = []
+    monkeypatch.setattr(openvino.InferRequest, "infer", record(openvino.InferRequest.infer, seen))
+    engine = load_engine(compressed["bundle"], "openvino-fp32")
+    longest = engine.manifest.max_tokens
+    pairs = [("red", " ".join(["chair"] * count)) for count in range(1, longest + 4)]
+    alone = np.concatenate([score(engine, [pair], 4096).values for pair in pairs])
+    assert set(seen) == {*range(8, longest, 8), longest}
+    by_torch = score(load_engine(compressed["bundle"]), pairs, 4096).values
+    np.testing.assert_allclose(alone, by_torch, atol=1e-5)
+
+
+def record(infer, seen):
+    def recording(request, arrays, **options):
+        seen.append(arrays[0].shape[1])
+        return infer(request, arrays, **options)
+
+    return recording
+
+
 def test_a_vocabulary_of_the_shops_tokens_scores_the_same(tiny_bundle, tiny_shop, tmp_path):
     asked = CompressConfig(
         bundle=str(tiny_bundle),
@@ -145,7 +182,7 @@ def test_a_bundle_with_exports_is_exported_anew(compressed, tiny_shop, tmp_path)
         bundle=compressed["bundle"], shop=tiny_shop, out=str(tmp_path / "b"), split=SPLIT, engines=("openvino-fp32",)
     )
     _, manifest = open_bundle(compress.run(again)["bundle"])
-    assert list(manifest.engines) == ["openvino-fp32"]
+    assert list(manifest.engines) == [name for name in ("openvino-fp32", "openvino-bf16") if can_run(name)]
     assert not any("int8" in name for name in manifest.files)
 
 

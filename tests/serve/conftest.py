@@ -1,6 +1,7 @@
 """A fake engine and a backend over it: HTTP tests take milliseconds and need no cluster."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,19 +11,52 @@ import pytest
 from fastapi.testclient import TestClient
 
 from planogram.data.tokenizer import Tokens
-from planogram.engines.base import Floats, Pair, activate, score
+from planogram.engines.base import Floats, Pair, activate
 from planogram.registry.bundle import BundleManifest, Head
-from planogram.serve.backend import Document, Filters, ModelInfo, Scored
+from planogram.serve.attribution import occlude
+from planogram.serve.backend import (
+    Document,
+    Embedded,
+    Filters,
+    ModelInfo,
+    RangeCount,
+    Retrieved,
+    Scored,
+    TokenWeight,
+    ValueCount,
+)
+from planogram.serve.policy import Policy, PolicyArgs
 from planogram.serve.ranker import pair_texts
 from planogram.serve.settings import AppArgs
 from planogram.serve.web import create_app
 
 MODEL = ModelInfo("fake", 3, "/nowhere", "0123456789abcdef", ("relevance", "click"), ("title", "brand"), 8)
+EMBEDDER = ModelInfo("fake-embedder", 1, "/nowhere", "fedcba9876543210", (), ("title",), 8, width=4)
 PRODUCTS = [
-    {"product_id": "p-1", "title": "blue lamp", "brand": "Acme", "price": 10.0, "stock": 0, "currency": "EUR"},
-    {"product_id": "p-2", "title": "red shoes", "brand": "Acme", "price": 20.0, "stock": 5, "currency": "EUR"},
+    {
+        "product_id": "p-1",
+        "title": "blue lamp",
+        "brand": "Acme",
+        "price": 10.0,
+        "cost": 2.0,
+        "stock": 0,
+        "currency": "EUR",
+        "popularity": 1.0,
+    },
+    {
+        "product_id": "p-2",
+        "title": "red shoes",
+        "brand": "Acme",
+        "price": 20.0,
+        "cost": 15.0,
+        "stock": 5,
+        "currency": "EUR",
+        "popularity": 0.2,
+        "sentiment": 0.9,
+    },
     {"product_id": "p-3", "title": "red shirt", "brand": None, "price": 30.0, "stock": None, "currency": "EUR"},
 ]
+CORRECTIONS = {"read shoes": "red shoes"}
 
 
 class FakeEngine:
@@ -51,42 +85,142 @@ class FakeEngine:
         return activate(self.manifest, logits)
 
 
+def vector_of(text: str) -> Floats:
+    """A unit vector (4,) that is the text's own."""
+    digest = hashlib.sha256(text.encode()).digest()
+    vector = np.frombuffer(digest[:4], dtype=np.int8).astype(np.float32) + np.float32(0.5)
+    return vector / np.linalg.norm(vector)
+
+
 @dataclass
 class FakeBackend:
     """Products in memory, scores by the fake engine, and failures on demand."""
 
     model: ModelInfo = MODEL
+    embedder: ModelInfo | None = EMBEDDER
     ranker_error: Exception | None = None
     retriever_error: Exception | None = None
+    embedder_error: Exception | None = None
     delay_s: float = 0.0
+    explain_error: Exception | None = None
     seen: list[Any] = field(default_factory=list)
+    products: list[dict[str, Any]] = field(default_factory=lambda: list(PRODUCTS))
+    bought: dict[str, list[str]] = field(default_factory=lambda: {"u-1": ["p-1"]})
+    bought_after: dict[str, list[str]] = field(default_factory=lambda: {"p-1": ["p-3", "p-2"], "p-2": ["p-3", "p-1"]})
+    policy: Policy = field(init=False)
 
-    async def retrieve(self, query: str, filters: Filters, limit: int) -> list[dict[str, Any]]:
+    def __post_init__(self) -> None:
+        self.set_policy()
+
+    def set_policy(self, **values: Any) -> None:
+        """Weights and rules, as a Gateway's `user_config` gives them."""
+        self.policy = Policy.of(PolicyArgs.model_validate(values), self.model)
+
+    async def retrieve(self, query: str, filters: Filters, limit: int, facets: Sequence[str] = ()) -> Retrieved:
         self.seen.append((query, filters, limit))
         if self.retriever_error:
             raise self.retriever_error
-        return PRODUCTS[:limit]
+        counted = {"brand": [ValueCount("Acme", 2)], "category": [], "price": [RangeCount(10.0, 30.0, 3)]}
+        return Retrieved(
+            self._passing(filters)[:limit], {name: counted[name] for name in facets}, CORRECTIONS.get(query)
+        )
 
     async def lookup(self, product_ids: Sequence[str], filters: Filters) -> list[dict[str, Any]]:
-        found = {product["product_id"]: product for product in PRODUCTS}
+        found = {product["product_id"]: product for product in self._passing(filters)}
         return [found[name] for name in product_ids if name in found]
 
-    async def score(self, query: str, documents: Sequence[Document], timeout_s: float | None = None) -> Scored:
+    async def recommend(
+        self, history: Sequence[str], exclude: Sequence[str], filters: Filters, limit: int
+    ) -> Retrieved:
+        """What was bought after the newest known product of the history."""
+        self.seen.append(("recommend", list(history), sorted(exclude), limit))
+        known = [name for name in history if name in self.bought_after]
+        names = self.bought_after[known[-1]] if known else []
+        return Retrieved((await self.lookup([name for name in names if name not in exclude], filters))[:limit])
+
+    async def similar(self, product_id: str, filters: Filters, limit: int) -> Retrieved:
+        """By the number of words of the title that are shared; none shared: not similar."""
+        titles = {product["product_id"]: set(product["title"].split()) for product in self.products}
+        own = titles.pop(product_id, set())
+        ranked = sorted(titles, key=lambda name: -len(titles[name] & own))
+        return Retrieved((await self.lookup([name for name in ranked if titles[name] & own], filters))[:limit])
+
+    async def popular(self, filters: Filters, limit: int) -> Retrieved:
+        ranked = sorted(self._passing(filters), key=lambda product: -(product.get("popularity") or 0.0))
+        return Retrieved(ranked[:limit])
+
+    async def change(self, products: Sequence[dict[str, Any]], deleted: Sequence[str]) -> str:
+        if self.retriever_error:
+            raise self.retriever_error
+        changed = {product["product_id"]: product for product in (*self.products, *products)}
+        self.products = [product for name, product in changed.items() if name not in deleted]
+        return f"fake/{len(self.products)}"
+
+    async def history(self, user_id: str) -> list[str]:
+        return self.bought.get(user_id, [])
+
+    async def explain(
+        self, query: str, documents: Sequence[Document], timeout_s: float | None = None
+    ) -> list[list[TokenWeight]]:
+        if self.explain_error:
+            raise self.explain_error
+        occlusion = occlude(query, documents)
+        texts, shown = zip(*occlusion.inputs, strict=True)
+        return occlusion.weights((await self.score(texts, shown)).values[:, self.model.primary])
+
+    def _passing(self, filters: Filters) -> list[dict[str, Any]]:
+        """The products that meet the filters, as the index tells it."""
+        return [
+            product
+            for product in self.products
+            if (filters.price_min is None or product["price"] >= filters.price_min)
+            and (filters.price_max is None or product["price"] <= filters.price_max)
+            and (not filters.in_stock or (product["stock"] or 0) > 0)
+            and (not filters.brands or product["brand"] in filters.brands)
+            and (not filters.categories or product.get("category") in filters.categories)
+        ]
+
+    async def score(
+        self, query: str | Sequence[str], documents: Sequence[Document], timeout_s: float | None = None
+    ) -> Scored:
         await asyncio.sleep(self.delay_s)
         if self.ranker_error:
             raise self.ranker_error
-        scores = score(FakeEngine(), pair_texts(query, documents, self.model.text_fields), 64)
-        return Scored(scores.values, scores.truncated, scores.num_tokens, self.model)
+        engine = FakeEngine()
+        tokens = engine.tokenize(pair_texts(query, documents, self.model.text_fields))
+        logits = engine.infer(tokens)
+        return Scored(engine.finish(logits), tokens.truncated, sum(tokens.lengths), self.model, logits)
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        if self.embedder_error:
+            raise self.embedder_error
+        return Embedded(
+            np.stack([vector_of(text) for text in texts]),
+            [len(text.split()) > self.embedder.max_tokens for text in texts],
+            sum(len(text.split()) for text in texts),
+            self.embedder,
+        )
 
     async def check(self) -> None:
-        for error in (self.ranker_error, self.retriever_error):
+        for error in (self.ranker_error, self.retriever_error, self.embedder_error):
             if error:
                 raise error
+
+
+def app_args(**args: Any) -> AppArgs:
+    """Arguments of an application with every route."""
+    every = {"routes": ["search", "recommend", "ingest", "rerank", "embeddings"], "embedder": "fake-embedder"}
+    return AppArgs.model_validate({**every, "ranker": "fake@champion", "shop": "shop", **args})
 
 
 @pytest.fixture
 def engine() -> FakeEngine:
     return FakeEngine()
+
+
+@pytest.fixture
+def fake_vector():
+    return vector_of
 
 
 @pytest.fixture
@@ -97,7 +231,8 @@ def backend() -> FakeBackend:
 @pytest.fixture
 def make_client(backend: FakeBackend):
     def make(**args: Any) -> TestClient:
-        given = AppArgs.model_validate({"ranker": "fake@champion", "shop": "shop", **args})
+        given = app_args(**args)
+        backend.policy = Policy.of(given, backend.model)
         # What the guard does not catch fails the test.
         return TestClient(create_app(backend, given), raise_server_exceptions=True)
 

@@ -59,8 +59,19 @@ def test_an_engine_whose_export_is_missing_is_refused_before_any_replica_starts(
         build(args)
 
 
+def test_a_weight_for_what_the_model_lacks_is_refused_before_any_replica_starts(bundle):
+    args = AppArgs(ranker=str(bundle), routes=("rerank",), blend={"weights": {"purchase": 1.0}})
+    with pytest.raises(ConfigError, match=r"purchase(.|\n)*click, relevance, sentiment"):
+        build(args)
+
+
 @pytest.mark.parametrize(
-    ("routes", "names"), [(("rerank",), {"Gateway", "Ranker"}), (("search",), {"Gateway", "Ranker", "Retriever"})]
+    ("routes", "names"),
+    [
+        (("rerank",), {"Gateway", "Ranker"}),
+        (("search",), {"Gateway", "Ranker", "Retriever"}),
+        (("recommend", "rerank"), {"Gateway", "Ranker", "Retriever"}),
+    ],
 )
 def test_the_application_has_bounded_queues_and_quick_health_checks(bundle, routes, names):
     from ray.serve._private.build_app import build_app

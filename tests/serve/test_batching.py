@@ -22,7 +22,12 @@ def executor():
 
 
 def run(engine, executor, jobs, budget):
-    return asyncio.run(TokenBatcher(engine, executor, budget).run(jobs))
+    answers = asyncio.run(batcher(engine, executor, budget).run(jobs))
+    return [engine.finish(logits) for logits in answers]
+
+
+def batcher(engine, executor, budget):
+    return TokenBatcher(engine.infer, 2, executor, budget)
 
 
 def test_each_request_gets_its_own_scores(engine, executor):
@@ -47,12 +52,12 @@ def test_no_pass_is_beyond_the_budget(engine, executor, monkeypatch):
 
 
 def test_size_is_tokens_and_a_single_job_always_fits(engine, executor):
-    batcher = TokenBatcher(engine, executor, 16)
+    batches = batcher(engine, executor, 16)
     small, large = Job(engine.tokenize(pairs(1))), Job(engine.tokenize(pairs(50)))
-    assert batcher.size([small]) == small.num_tokens == 5
-    assert batcher.size([small, small]) == 10
-    assert batcher.size([large]) == 16
-    assert batcher.size([small, large]) > 16
+    assert batches.size([small]) == small.num_tokens == 5
+    assert batches.size([small, small]) == 10
+    assert batches.size([large]) == 16
+    assert batches.size([small, large]) > 16
 
 
 def test_nothing_is_computed_for_the_abandoned(engine, executor, monkeypatch):

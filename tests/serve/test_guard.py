@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from planogram.errors import RequestError, TooLargeError
-from planogram.serve.guard import Guard, check_json, read_body
+from planogram.serve.body import check_json, read_body
+from planogram.serve.guard import Guard
 from planogram.serve.problems import MalformedError
 from planogram.serve.settings import Limits
 

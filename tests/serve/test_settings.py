@@ -7,7 +7,7 @@ from planogram.errors import ConfigError
 from planogram.serve.settings import AppArgs
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / "serve_configs").glob("*.yaml"))
+CONFIGS = sorted(path for path in (ROOT / "serve_configs").glob("*.yaml") if path.name != "alerts.yaml")
 
 
 def test_there_are_configs():
@@ -28,7 +28,12 @@ def test_every_config_is_what_ray_serve_and_the_application_expect(path):
         assert application.import_path == IMPORT_PATH
         args = AppArgs.model_validate(application.args)
         assert schema.http_options.request_timeout_s > args.limits.request_timeout_s
-        assert {deployment.name for deployment in application.deployments} <= {"Gateway", "Retriever", "Ranker"}
+        assert {deployment.name for deployment in application.deployments} <= {
+            "Gateway",
+            "Retriever",
+            "Ranker",
+            "Embedder",
+        }
 
 
 @pytest.mark.parametrize(
@@ -40,7 +45,12 @@ def test_every_config_is_what_ray_serve_and_the_application_expect(path):
         ({"ranker": "r", "shop": "s", "engine": {"engine": "torch-int4"}}, "engine.engine"),
         ({"ranker": "r", "shop": "s", "routes": ["serch"]}, "routes.0"),
         ({"ranker": "r", "shop": "s", "limits": {"body_bytes": "1"}}, "limits.body_bytes"),
+        ({"ranker": "r", "shop": "s", "auth": {"key": "x"}}, "valid keys: burst, keys_file"),
+        ({"ranker": "r", "shop": "s", "auth": {"requests_per_s": 0.0}}, "auth.requests_per_s"),
+        ({"ranker": "r", "shop": "s", "tracing": {"endpoint": "file:///etc"}}, "tracing.endpoint"),
+        ({"ranker": "r", "shop": "s", "tracing": {"share": 1.5}}, "tracing.share"),
         ({"ranker": "r"}, "needs `shop`"),
+        ({"ranker": "r", "routes": ["embeddings"]}, "needs `embedder`"),
         ({"ranker": "r", "shop": "s", "limits": {"ranker_timeout_s": 10.0}}, "must be less than"),
     ],
 )

@@ -1,9 +1,11 @@
 import pytest
 
-from planogram.serve.dialects import JinaRequest, JinaResponse
-from planogram.serve.schemas import SearchRequest, SearchResponse
+from planogram.serve.answers import RecommendResponse, SearchResponse
+from planogram.serve.dialects.jina import JinaRequest, JinaResponse
+from planogram.serve.schemas import RecommendRequest, SearchRequest
 
-MODELS = (SearchRequest, SearchResponse, JinaRequest, JinaResponse)
+REQUESTS = {"/search": SearchRequest, "/recommend": RecommendRequest, "/v1/rerank": JinaRequest}
+MODELS = (*REQUESTS.values(), SearchResponse, RecommendResponse, JinaResponse)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -12,17 +14,28 @@ def test_every_example_fits_its_schema(model):
         model.model_validate(example)
 
 
-def test_request_examples_are_answered(client):
-    for path, model in (("/search", SearchRequest), ("/v1/rerank", JinaRequest)):
-        (example,) = model.model_config["json_schema_extra"]["examples"]
-        assert (
-            client.post(path, json={**example, "model": "fake"} if "model" in example else example).status_code == 200
-        )
+@pytest.mark.parametrize("path", REQUESTS)
+def test_request_examples_are_answered(client, path):
+    for example in REQUESTS[path].model_config["json_schema_extra"]["examples"]:
+        body = {**example, "model": "fake"} if "model" in example else example
+        assert client.post(path, json=body).status_code == 200
 
 
 def test_openapi_names_routes_limits_and_errors(client):
     spec = client.get("/openapi.json").json()
-    assert set(spec["paths"]) == {"/search", "/v1/rerank", "/v1/models", "/healthz", "/readyz"}
+    assert set(spec["paths"]) == {
+        "/search",
+        "/recommend",
+        "/ingest/products",
+        "/v1/rerank",
+        "/v2/rerank",
+        "/rerank",
+        "/v1/score",
+        "/v1/embeddings",
+        "/v1/models",
+        "/healthz",
+        "/readyz",
+    }
     search = spec["paths"]["/search"]["post"]
     assert {"200", "400", "413", "422", "503"} <= set(search["responses"])
     assert spec["components"]["schemas"]["SearchRequest"]["properties"]["top_k"]["maximum"] == 200

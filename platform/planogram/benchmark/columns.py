@@ -9,7 +9,7 @@ from planogram.benchmark.bodies import Texts, Workload, rerank, workload
 from planogram.benchmark.peers.server import PeerServer
 from planogram.benchmark.targets import PlanogramServer, Target
 from planogram.config import BenchmarkServingConfig, EngineName, WorkloadName
-from planogram.serve.launch import IMPORT_PATH
+from planogram.serve.check import IMPORT_PATH
 
 PEER_PATH = "/rerank"
 
@@ -68,8 +68,8 @@ def _ours(
     }
     name = f"planogram/{engine}/{flags}{'/cache' if cached else ''}"
     server = PlanogramServer(name, serve_config(args), flags, start_timeout_s=config.start_timeout_s)
-    asked = {name: requests for name, requests in made.items() if not cached or name == "cached"}
-    return Column(server, engine, dict(asked))
+    asked: dict[str, Workload] = {name: load for name, load in made.items() if not cached or name == "cached"}
+    return Column(server, engine, asked)
 
 
 def serve_config(

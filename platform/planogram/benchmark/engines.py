@@ -20,10 +20,9 @@ from planogram.benchmark.pareto import advise, page, pareto_plot
 from planogram.benchmark.variants import PEER, Running, Variant, VariantError
 from planogram.compress.parity import measure
 from planogram.compress.run import whole_lists
-from planogram.config import BenchmarkEnginesConfig, CompressConfig, EngineName, EvaluateConfig
+from planogram.config import EXPORTS, BenchmarkEnginesConfig, CompressConfig, EngineName, EvaluateConfig
 from planogram.data.examples import Examples, load
 from planogram.engines.base import Floats
-from planogram.engines.openvino import EXPORTS
 from planogram.errors import ConfigError
 from planogram.evaluate.metrics import binary_metrics, per_query
 from planogram.evaluate.offline import source_of

@@ -12,18 +12,15 @@ from typing import Any, Protocol
 
 from planogram.benchmark.spawn import TargetError, process, tail
 from planogram.config import ServeFlags
+from planogram.serve.check import LOOPBACK
 from planogram.serve.haproxy import free_ports
-from planogram.serve.launch import LOOPBACK
 
 #: what the flags of a column are to Ray
 FLAGS: dict[ServeFlags, dict[str, str]] = {
-    name: {"RAY_SERVE_THROUGHPUT_OPTIMIZED": throughput, "RAY_SERVE_ENABLE_HA_PROXY": haproxy}
-    for name, throughput, haproxy in (
-        ("none", "0", "0"),
-        ("throughput", "1", "0"),
-        ("haproxy", "0", "1"),
-        ("both", "1", "1"),
-    )
+    "none": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "0", "RAY_SERVE_ENABLE_HA_PROXY": "0"},
+    "throughput": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "0"},
+    "haproxy": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "0", "RAY_SERVE_ENABLE_HA_PROXY": "1"},
+    "both": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"},
 }
 ANSWER_S = 60.0
 
@@ -42,13 +39,12 @@ class Running:
 
 
 class Target(Protocol):
-    """A server that can be started.
+    """A server that can be started."""
 
-    Attributes:
-        name: in the report.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """In the report."""
+        ...
 
     def started(self) -> AbstractContextManager[Running]:
         """A context manager that yields a `Running`, which answers."""

@@ -14,9 +14,9 @@ from planogram.compress.parity import faults, measure
 from planogram.compress.quantize import sample, single_batches, to_int8
 from planogram.compress.recover import digest_of, examples_of, smaller, trimmed
 from planogram.compress.sensitivity import layer_errors, least_smoothing_error, most_sensitive
-from planogram.config import CompressConfig, ToleranceConfig
+from planogram.config import EXPORTS, CompressConfig, ToleranceConfig
 from planogram.data.examples import Examples
-from planogram.engines.openvino import MODEL
+from planogram.engines.openvino import MODEL, can_run
 from planogram.errors import StorageError
 from planogram.registry.bundle import ENGINES, MANIFEST, BundleManifest, Parity, open_bundle, write_bundle
 from planogram.registry.store import ModelVersion, Registry
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import openvino
 
 DRAFT = "bundle"
-LOSSY = ("openvino-int8",)
 MEASURED = ("smoothing", "smoothing_errors", "layer_errors")
-# A graph in float32 differs from torch in the order of its sums alone.
+# A graph in float32 differs from torch in the order of its sums alone; other engines round.
+EXACT_ENGINE = "openvino-fp32"
 EXACT = ToleranceConfig(max_difference=1e-4, mean_difference=1e-5, kendall_tau=0.999, ndcg_loss=1e-3)
 
 
@@ -135,7 +135,7 @@ def _quantized(
 
 
 def _compare(config: CompressConfig, kind: Kind, paths: tuple[str, str], examples: Examples) -> dict[str, Parity]:
-    """The parity of every export of the draft, which is loaded and run as any bundle is.
+    """The parity of every engine that this machine runs of the draft, which is loaded and run as any bundle is.
 
     Args:
         config: engines and tolerances.
@@ -147,9 +147,9 @@ def _compare(config: CompressConfig, kind: Kind, paths: tuple[str, str], example
     _, manifest = open_bundle(draft)
     reference = kind.scores(trained, "torch-fp32", examples, config.batch_tokens)
     found: dict[str, Parity] = {}
-    for name in config.engines:
+    for name in (name for name, export in EXPORTS.items() if export in config.engines and can_run(name)):
         parity = measure(reference, kind.scores(draft, name, examples, config.batch_tokens), examples)
-        beyond = faults(parity, config.tolerance if name in LOSSY else EXACT)
+        beyond = faults(parity, EXACT if name == EXACT_ENGINE else config.tolerance)
         found[name] = parity.model_copy(update={"faults": beyond, "subject": manifest.subject(name)})
     return found
 

@@ -10,6 +10,7 @@ from planogram.config.benchmark import (
     WorkloadName,
 )
 from planogram.config.compress import (
+    EXPORTS,
     BenchmarkEnginesConfig,
     CompressConfig,
     DistillConfig,
@@ -47,6 +48,7 @@ from planogram.config.model import (
 from planogram.config.stages import (
     TRAINING_METHODS,
     BenchmarkTrainingConfig,
+    BlendConfig,
     DemoConfig,
     EvaluateConfig,
     FinetuneConfig,
@@ -68,6 +70,7 @@ from planogram.config.training import (
 
 __all__ = [
     "ALL_SOURCES",
+    "EXPORTS",
     "LISTWISE_LOSSES",
     "TRAINING_METHODS",
     "AdapterConfig",
@@ -77,6 +80,7 @@ __all__ = [
     "BenchmarkReliabilityConfig",
     "BenchmarkServingConfig",
     "BenchmarkTrainingConfig",
+    "BlendConfig",
     "CalibrationConfig",
     "ClickConfig",
     "ClusterConfig",

@@ -19,6 +19,13 @@ EngineName = Literal[
     "openvino-int8-bf16",
 ]
 ExportName = Literal["openvino-fp32", "openvino-int8"]
+#: engine -> the export that it runs; `…-bf16` computes in bfloat16 what the export has in float32
+EXPORTS: dict[EngineName, ExportName] = {
+    "openvino-fp32": "openvino-fp32",
+    "openvino-bf16": "openvino-fp32",
+    "openvino-int8": "openvino-int8",
+    "openvino-int8-bf16": "openvino-int8",
+}
 TorchName = Literal["torch-fp32", "torch-bf16", "torch-int8", "torch-nf4"]
 Importance = Literal["taylor", "wanda", "magnitude"]
 Smoothing = Annotated[float, Field(ge=0, le=1)]

@@ -36,7 +36,7 @@ from planogram.config.training import (
     TrainConfig,
 )
 from planogram.errors import ConfigError
-from planogram.section import Section, parse, values_of
+from planogram.section import Names, Section, parse, values_of
 
 
 class FinetuneConfig(RunConfig):
@@ -161,6 +161,44 @@ class EvaluateConfig(Section):
     seed: int = Field(0, ge=0)
     workers: int = Field(2, ge=0, description="Ray Data actors; 0: in this process, without a cluster")
     cluster: ClusterConfig = ClusterConfig()
+
+
+class BlendConfig(Section):
+    """`planogram blend`: learn how much popularity, stock, margin and other signals count beside relevance."""
+
+    bundle: str = Field(..., description="registry reference (name@alias, name:version) or the folder of a bundle")
+    shop: str = Field(..., description="folder of a prepared shop")
+    out: str = Field("blend.json", description="file that is written: what `blend.file` of a serve config names")
+    task: Literal["relevance", "click", "purchase"] = Field(
+        "relevance", description="what is better: judged grades, clicks per examination, or purchases per click"
+    )
+    signals: Names | None = Field(
+        None, min_length=1, description="that may count; absent: every head of the bundle and every signal of products"
+    )
+    fit: Literal["train", "valid"] = Field(
+        "valid", description="part that the weights are fitted on; the bundle knows `train` by heart"
+    )
+    measure: Literal["valid", "test"] = Field("test", description="part that the blend is measured on")
+    split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
+    clicks: ClickConfig | None = Field(None, description="how clicks are counted; absent: as the bundle was trained")
+    engine: EngineName = Field("torch-fp32", description="that scores; `openvino-…` needs its export in the bundle")
+    k: int = Field(10, ge=1, description="cut of NDCG")
+    batch_tokens: int = Field(4096, ge=128)
+    bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % interval of the gain; 0: none")
+    seed: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, description="Ray Data actors; 0: in this process, without a cluster")
+    cluster: ClusterConfig = ClusterConfig()
+
+    @model_validator(mode="after")
+    def _parts_are_different(self) -> "BlendConfig":
+        if self.fit == self.measure:
+            raise ValueError(f"fit and measure are both {self.fit}: measure on what was not fitted")
+        return self
+
+    def evaluation(self) -> EvaluateConfig:
+        """How the bundle scores."""
+        shared = ("bundle", "shop", "split", "clicks", "engine", "batch_tokens", "workers", "cluster", "k", "seed")
+        return EvaluateConfig(**{name: getattr(self, name) for name in shared})
 
 
 TrainingMethod = Literal[

@@ -35,6 +35,19 @@ def collate(tokens: Tokens, pad_id: int = 0) -> Batch:
     return Batch(input_ids, mask.astype(np.int64), token_type_ids, tokens.features)
 
 
+def lengthened(batch: Batch, length: int, pad_id: int = 0) -> Batch:
+    """The same pairs with more padding on the right.
+
+    Args:
+        batch: of at most `length` tokens.
+        length: tokens of every row.
+        pad_id: id of the padding token.
+    """
+    width = ((0, 0), (0, length - batch.input_ids.shape[1]))
+    ids, mask, types = (np.pad(array, width) for array in batch[:3])
+    return Batch(np.where(mask == 1, ids, pad_id), mask, types, batch.features)
+
+
 def token_batches(lengths: Sequence[int], budget: int) -> list[npt.NDArray[np.int64]]:
     """Group positions so that each group, padded to its longest, has at most `budget` tokens.
 

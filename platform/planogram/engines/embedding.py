@@ -9,8 +9,8 @@ import torch
 
 from planogram.config import EngineName
 from planogram.data.collate import Batch, collate, token_batches
-from planogram.data.tokenizer import PairTokenizer
-from planogram.engines.openvino import open_graph
+from planogram.data.tokenizer import PairTokenizer, Tokens
+from planogram.engines.openvino import export_path, open_graph
 from planogram.engines.torch import load_backbone_of, read_weights
 from planogram.errors import ConfigError
 from planogram.models.backbone import read_architecture
@@ -42,28 +42,51 @@ class EmbeddingEngine:
         self, uri: str, name: EngineName = "torch-fp32", device: str | None = None, threads: int | None = None
     ) -> None:
         folder, self.manifest = open_bundle(uri)
-        if self.manifest.kind != "bi-encoder":
-            raise ConfigError(
-                f"{uri} is a {self.manifest.kind}", allowed="a bi-encoder", remedy="choose another bundle"
-            )
+        check_embedding(folder, self.manifest, name)
         self.tokenizer = PairTokenizer.from_folder(folder, self.manifest.max_tokens)
-        self.width = int(read_architecture(folder).hidden_size)
+        self.width = vector_width(folder)
         if name == "torch-fp32":
             self._encode = _torch(folder, self.manifest, device)
-        elif name.startswith("openvino"):
-            self._encode = open_graph(folder, self.manifest, name, threads)
         else:
-            raise ConfigError(
-                f"{name} does not give vectors", allowed="torch-fp32, openvino-…", remedy="choose one of these"
-            )
+            self._encode = open_graph(folder, self.manifest, name, threads)
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Token ids of texts: work of the CPU, apart from that of the device."""
+        return self.tokenizer.encode([(text, "") for text in texts])
+
+    def infer(self, tokens: Tokens) -> Vectors:
+        """Unit vectors (texts, width) float32 of one batch, padded to its longest text."""
+        return self._encode(collate(tokens, self.manifest.pad_id))
 
     def embed(self, texts: Sequence[str], batch_tokens: int = 4096) -> Vectors:
         """Unit vectors (texts, width) float32, in the order of the texts."""
-        tokens = self.tokenizer.encode([(text, "") for text in texts])
+        tokens = self.tokenize(texts)
         vectors = np.zeros((len(texts), self.width), dtype=np.float32)
         for rows in token_batches(tokens.lengths, batch_tokens):
-            vectors[rows] = self._encode(collate(tokens.take(rows), self.manifest.pad_id))
+            vectors[rows] = self.infer(tokens.take(rows))
         return vectors
+
+
+def check_embedding(folder: Path, manifest: BundleManifest, name: EngineName) -> None:
+    """Whether an engine can make vectors of a bundle, without loading it.
+
+    Raises:
+        ConfigError: the bundle is no bi-encoder, or the engine is not for vectors.
+        NotFoundError: the bundle has no such export.
+    """
+    if manifest.kind != "bi-encoder":
+        raise ConfigError(f"{folder} is a {manifest.kind}", allowed="a bi-encoder", remedy="choose another bundle")
+    if name.startswith("openvino"):
+        export_path(folder, manifest, name)
+    elif name != "torch-fp32":
+        raise ConfigError(
+            f"{name} does not give vectors", allowed="torch-fp32, openvino-…", remedy="choose one of these"
+        )
+
+
+def vector_width(folder: Path) -> int:
+    """Width of the vectors of a bi-encoder's bundle."""
+    return int(read_architecture(folder).hidden_size)
 
 
 def load_bi_encoder(folder: Path, manifest: BundleManifest) -> BiEncoder:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planogram.config import EngineName
-from planogram.data.collate import Batch, collate
+from planogram.config import EXPORTS, EngineName
+from planogram.data.collate import Batch, collate, lengthened
 from planogram.data.tokenizer import PairTokenizer, Tokens
 from planogram.engines.base import Floats, PairEngine
 from planogram.errors import ConfigError, IntegrityError, NotFoundError
@@ -17,13 +17,9 @@ if TYPE_CHECKING:
     import openvino
 
 MODEL = "model.xml"
-#: engine -> the folder of its export; `…-bf16` computes in bfloat16 what the export has in float32
-EXPORTS: dict[EngineName, str] = {
-    "openvino-fp32": "openvino-fp32",
-    "openvino-bf16": "openvino-fp32",
-    "openvino-int8": "openvino-int8",
-    "openvino-int8-bf16": "openvino-int8",
-}
+BF16 = "-bf16"
+# Kernels are made for each new shape, which takes as long as an inference: so there are few lengths.
+LENGTH_STEP = 8
 
 
 class OpenVinoEngine(PairEngine):
@@ -69,7 +65,10 @@ def open_graph(
     request = _compile(export_path(folder, manifest, name), name, threads).create_infer_request()
 
     def run(batch: Batch) -> Floats:
-        arrays = [array for array in batch if array is not None]
+        steps = -(-batch.input_ids.shape[1] // LENGTH_STEP)
+        # The table of positions may end where texts do.
+        length = min(steps * LENGTH_STEP, manifest.max_tokens)
+        arrays = [array for array in lengthened(batch, length, manifest.pad_id) if array is not None]
         # The output's memory belongs to the request, which the next call overwrites.
         return np.array(request.infer(arrays, share_inputs=True)[0])
 
@@ -92,12 +91,19 @@ def export_path(folder: Path, manifest: BundleManifest, name: EngineName) -> Pat
     return path
 
 
+def can_run(name: EngineName) -> bool:
+    """Whether this machine's CPU computes in the engine's precision."""
+    import openvino
+
+    return not name.endswith(BF16) or "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def _compile(path: Path, name: EngineName, threads: int | None) -> "openvino.CompiledModel":
     import openvino
 
     core = openvino.Core()
-    in_bf16 = name.endswith("-bf16")
-    if in_bf16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    in_bf16 = name.endswith(BF16)
+    if not can_run(name):
         # OpenVINO itself would compute in float32 and not say so.
         raise ConfigError(
             "this CPU does not compute in bfloat16",

@@ -1,4 +1,4 @@
-"""The Ray Serve application: gateway -> retriever and ranker, bound from typed arguments.
+"""The Ray Serve application: gateway -> retriever, ranker and embedder, bound from typed arguments.
 
 Serve config files name it as `import_path: planogram.serve.app:build`.
 """
@@ -9,13 +9,15 @@ from planogram.config import EngineName
 from planogram.data.match import MATCH
 from planogram.engines.load import check_engine
 from planogram.errors import ConfigError
-from planogram.registry.bundle import open_bundle
-from planogram.registry.store import Registry
+from planogram.registry.bundle import BundleManifest, open_bundle
+from planogram.registry.store import ModelVersion, Registry
 from planogram.serve.backend import ModelInfo
+from planogram.serve.embedder import Embedder
 from planogram.serve.gateway import Gateway
+from planogram.serve.policy import Policy
 from planogram.serve.ranker import Ranker
 from planogram.serve.retriever import Retriever
-from planogram.serve.settings import AppArgs
+from planogram.serve.settings import NEED_A_SHOP, AppArgs
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -47,6 +49,8 @@ RANKER: dict[str, Any] = {
     "ray_actor_options": {"num_cpus": 1},
     "autoscaling_config": {"min_replicas": 1, "max_replicas": 8, "target_ongoing_requests": 4, "upscale_delay_s": 3},
 }
+# Half a CPU in Ray's books and one thread: with the other three it fits on two cores.
+EMBEDDER: dict[str, Any] = {**RANKER, "ray_actor_options": {"num_cpus": 0.5}}
 
 
 def build(args: AppArgs) -> "Application":
@@ -63,13 +67,20 @@ def build(args: AppArgs) -> "Application":
     from ray import serve
 
     model = resolve(args.ranker, args.engine.engine)
+    # Said here what is wrong with it, before any replica starts.
+    Policy.of(args, model)
     ranker = serve.deployment(Ranker, name="Ranker", **COMMON, **RANKER).bind(args.engine, model)
     retriever = None
-    if "search" in args.routes:
+    if not set(NEED_A_SHOP).isdisjoint(args.routes):
         options = serve.deployment(Retriever, name="Retriever", **COMMON, **RETRIEVER)
         retriever = options.bind(args.shop, args.retriever)
+    embedder_model, embedder = None, None
+    if args.embedder is not None:
+        embedder_model = resolve_embedder(args.embedder, args.embedder_engine.engine)
+        replicas = serve.deployment(Embedder, name="Embedder", **COMMON, **EMBEDDER)
+        embedder = replicas.bind(args.embedder_engine, embedder_model)
     gateway = serve.deployment(serve.ingress()(Gateway), name="Gateway", **COMMON, **GATEWAY)
-    return gateway.bind(args, model, ranker, retriever)
+    return gateway.bind(args, model, ranker, retriever, embedder_model, embedder)
 
 
 def resolve(reference: str, engine: EngineName = "torch-fp32") -> ModelInfo:
@@ -95,6 +106,36 @@ def resolve(reference: str, engine: EngineName = "torch-fp32") -> ModelInfo:
             allowed="a cross-encoder of texts alone",
             remedy="choose another bundle as the ranker",
         )
+    return _info(version, manifest)
+
+
+def resolve_embedder(reference: str, engine: EngineName = "torch-fp32") -> ModelInfo:
+    """Find and verify the bundle of a bi-encoder, once, so that all replicas load the same version.
+
+    Args:
+        reference: name, name@alias, name:version, or the folder of a bundle.
+        engine: that will run it.
+
+    Raises:
+        NotFoundError: there is none, or it has no export for the engine.
+        IntegrityError: it does not verify; the message names the file.
+        ConfigError: it is no bi-encoder, or the engine does not give vectors.
+    """
+    from planogram.engines.embedding import check_embedding, vector_width
+
+    version = Registry().resolve(reference)
+    folder, manifest = open_bundle(version.path)
+    if manifest.kind != "bi-encoder":
+        raise ConfigError(
+            f"{reference} is a {manifest.kind}: what it gives are no vectors that can be compared",
+            allowed="a bi-encoder",
+            remedy="choose another bundle as the embedder, or name this one as the ranker",
+        )
+    check_embedding(folder, manifest, engine)
+    return _info(version, manifest, vector_width(folder))
+
+
+def _info(version: ModelVersion, manifest: BundleManifest, width: int = 0) -> ModelInfo:
     return ModelInfo(
         name=version.name,
         version=version.version,
@@ -105,4 +146,5 @@ def resolve(reference: str, engine: EngineName = "torch-fp32") -> ModelInfo:
         max_tokens=manifest.max_tokens,
         text_language=manifest.text_language,
         text_season=manifest.text_season,
+        width=width,
     )

@@ -1,12 +1,15 @@
 """What routes ask of the replicas behind them, and how that can fail. Tests put a fake in its place."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from planogram.data.text import Language
 from planogram.engines.base import Floats
 from planogram.errors import OverloadedError, PlanogramError
+
+if TYPE_CHECKING:
+    from planogram.serve.policy import Policy
 
 # A product has the columns of the products table; a string is a text as it came.
 Document = str | Mapping[str, Any]
@@ -30,7 +33,7 @@ class Filters:
 
     Attributes:
         price_min, price_max: in the shop's currency, both allowed themselves.
-        brands, categories: any of these, letter by letter; empty: all.
+        brands, categories, locales: any of these, letter by letter; empty: all.
         in_stock: stock is known and above 0.
     """
 
@@ -38,19 +41,21 @@ class Filters:
     price_max: float | None = None
     brands: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    locales: tuple[str, ...] = ()
     in_stock: bool = False
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The bundle that ranks.
+    """The bundle that ranks, or the one that embeds.
 
     Attributes:
         version: of the registry; 0: the folder of a bundle that was never published.
         path: folder or URI of the bundle.
         digest: sha256 of its manifest, 16 characters.
-        heads: names of the scores, in the order of the columns of `Scored.values`.
+        heads: names of the scores, in the order of the columns of `Scored.values`; none of an embedder.
         text_season: whether the season stands beside the query.
+        width: of the vectors; 0 of a ranker.
     """
 
     name: str
@@ -62,11 +67,61 @@ class ModelInfo:
     max_tokens: int
     text_language: Language = "en"
     text_season: bool = False
+    width: int = 0
 
     @property
     def primary(self) -> int:
         """Column of the head that decides the order: `relevance` where there is one, else the first."""
         return self.heads.index("relevance") if "relevance" in self.heads else 0
+
+
+@dataclass(frozen=True)
+class ValueCount:
+    """How many products have a value."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True)
+class RangeCount:
+    """How many products have a price from `min` to `max`, in the shop's currency."""
+
+    min: float
+    max: float
+    count: int
+
+
+Facets = dict[str, list[ValueCount] | list[RangeCount]]
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """What was found.
+
+    Attributes:
+        products: best first; columns of the products table, and of `planogram.data.signals` where the shop has them.
+        facets: name -> counts over all products that match, not only over `products`.
+        corrected_query: what was searched for where the query was misspelt.
+    """
+
+    products: list[dict[str, Any]]
+    facets: Facets = field(default_factory=dict)
+    corrected_query: str | None = None
+
+
+@dataclass(frozen=True)
+class TokenWeight:
+    """A word and what it does to a score.
+
+    Attributes:
+        weight: by how much the deciding score falls when the word is left out; below 0: it rises.
+        field: the text that the word stands in.
+    """
+
+    token: str
+    weight: float
+    field: Literal["query", "title"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +132,24 @@ class Scored:
         values: (documents, heads) float32.
         truncated: whether a document was cut to the model's length.
         num_tokens: of all pairs, padding left out.
+        logits: (documents, heads) float32, what the activation and the calibration made `values` of.
+    """
+
+    values: Floats
+    truncated: list[bool]
+    num_tokens: int
+    model: ModelInfo
+    logits: Floats
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors of a list of texts, in its order.
+
+    Attributes:
+        values: (texts, width) float32, each of length 1.
+        truncated: whether a text was cut to the model's length.
+        num_tokens: of all texts, padding left out.
     """
 
     values: Floats
@@ -86,23 +159,63 @@ class Scored:
 
 
 class Backend(Protocol):
-    """The replicas behind the routes.
+    """The replicas behind the routes, and the rules that hold now.
 
     Every method raises OverloadedError (shed), LateError, UnavailableError or FailedError.
+
+    Attributes:
+        policy: replaced as a whole; a request reads it once.
     """
 
     model: ModelInfo
+    #: None: nothing embeds
+    embedder: ModelInfo | None
+    policy: "Policy"
 
-    async def retrieve(self, query: str, filters: Filters, limit: int) -> list[dict[str, Any]]:
-        """The best `limit` products for a query text, best first: columns of the products table."""
+    async def retrieve(self, query: str, filters: Filters, limit: int, facets: Sequence[str] = ()) -> Retrieved:
+        """The best `limit` products for a query text, best first, with the facets that are named."""
         ...
 
     async def lookup(self, product_ids: Sequence[str], filters: Filters) -> list[dict[str, Any]]:
         """The products with these ids that meet the filters, in the order given."""
         ...
 
-    async def score(self, query: str, documents: Sequence[Document], timeout_s: float | None = None) -> Scored:
-        """Scores of documents for a query; `timeout_s` is None where the request's own limit is enough."""
+    async def recommend(
+        self, history: Sequence[str], exclude: Sequence[str], filters: Filters, limit: int
+    ) -> Retrieved:
+        """What shoppers take next after these products (ids, oldest first); nothing where none of them is known."""
+        ...
+
+    async def similar(self, product_id: str, filters: Filters, limit: int) -> Retrieved:
+        """The products most like one, by their content, without itself; nothing where it is not known."""
+        ...
+
+    async def popular(self, filters: Filters, limit: int) -> Retrieved:
+        """The products that most shoppers take."""
+        ...
+
+    async def change(self, products: Sequence[dict[str, Any]], deleted: Sequence[str]) -> str:
+        """Add or replace products, take others out by their ids; returns the version of the catalogue afterwards."""
+        ...
+
+    async def history(self, user_id: str) -> list[str]:
+        """Ids of the products that a shopper bought, oldest first; empty where the shopper is not known."""
+        ...
+
+    async def score(
+        self, query: str | Sequence[str], documents: Sequence[Document], timeout_s: float | None = None
+    ) -> Scored:
+        """Scores of documents for one query, or for one each; `timeout_s`: None where the request's limit is enough."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        """Vectors of texts; only where there is an `embedder`."""
+        ...
+
+    async def explain(
+        self, query: str, documents: Sequence[Document], timeout_s: float | None = None
+    ) -> list[list[TokenWeight]]:
+        """The words of the query and of each document's title with their weights; see `attribution`."""
         ...
 
     async def check(self) -> None:

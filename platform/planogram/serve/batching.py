@@ -1,20 +1,22 @@
 """Requests of several clients in one forward pass: batches by token budget, sorted by length, without the abandoned."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from planogram.data.collate import token_batches
 from planogram.data.tokenizer import Tokens
-from planogram.engines.base import Engine, Floats
+from planogram.engines.base import Floats
+from planogram.serve import metrics
 
 
 @dataclass(eq=False)
 class Job:
-    """The pairs of one request.
+    """The texts of one request, pairs or single ones.
 
     Attributes:
         abandoned: its client left; nothing more is computed for it.
@@ -22,10 +24,11 @@ class Job:
 
     tokens: Tokens
     abandoned: bool = False
+    queued_s: float = field(default_factory=time.perf_counter)
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of all pairs, padding left out."""
+        """Tokens of all texts, padding left out."""
         return sum(self.tokens.lengths)
 
 
@@ -33,13 +36,15 @@ class TokenBatcher:
     """Runs jobs together.
 
     Args:
-        engine: the loaded bundle.
-        executor: one thread, the only one that calls `engine.infer`.
+        infer: rows (texts, columns) float32 of one padded batch: logits of a ranker, vectors of an embedder.
+        columns: of a row.
+        executor: one thread, the only one that calls `infer`.
         batch_tokens: padded tokens in one forward pass, and the budget of a batch of jobs.
     """
 
-    def __init__(self, engine: Engine, executor: Executor, batch_tokens: int) -> None:
-        self._engine = engine
+    def __init__(self, infer: Callable[[Tokens], Floats], columns: int, executor: Executor, batch_tokens: int) -> None:
+        self._infer = infer
+        self._columns = columns
         self._executor = executor
         self.batch_tokens = batch_tokens
 
@@ -49,19 +54,31 @@ class TokenBatcher:
         return min(total, self.batch_tokens) if len(jobs) == 1 else total
 
     async def run(self, jobs: list[Job]) -> list[Floats]:
-        """Scores per job, each (pairs, heads) float32; rows of an abandoned job stay zero.
+        """Rows per job, each (texts, columns) float32; those of an abandoned job stay zero.
 
         Between two passes the executor is free for a health check, and newly abandoned jobs are dropped.
         """
+        self._measure(jobs)
         tokens = Tokens.concatenate([job.tokens for job in jobs])
         owners = np.repeat(np.arange(len(jobs)), [len(job.tokens) for job in jobs])
-        values = np.zeros((len(tokens), len(self._engine.manifest.heads)), dtype=np.float32)
+        values = np.zeros((len(tokens), self._columns), dtype=np.float32)
         loop = asyncio.get_running_loop()
         for positions in token_batches(tokens.lengths, self.batch_tokens):
             live = np.asarray([position for position in positions if not jobs[owners[position]].abandoned], dtype=int)
             if len(live):
-                values[live] = await loop.run_in_executor(self._executor, self._infer, tokens.take(live))
+                values[live] = await loop.run_in_executor(self._executor, self._timed, tokens.take(live))
         return np.split(values, np.cumsum([len(job.tokens) for job in jobs])[:-1])
 
-    def _infer(self, tokens: Tokens) -> Floats:
-        return self._engine.finish(self._engine.infer(tokens))
+    def _measure(self, jobs: Sequence[Job]) -> None:
+        now_s = time.perf_counter()
+        for job in jobs:
+            metrics.observe(metrics.QUEUE_SECONDS, now_s - job.queued_s)
+        fill = sum(job.num_tokens for job in jobs) / self.batch_tokens
+        metrics.observe(metrics.BATCH_FILL, min(1.0, fill))
+
+    def _timed(self, tokens: Tokens) -> Floats:
+        started_s = time.perf_counter()
+        try:
+            return self._infer(tokens)
+        finally:
+            metrics.add(metrics.BUSY_SECONDS, time.perf_counter() - started_s)

@@ -3,11 +3,15 @@
 import re
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+# W3C Trace Context: version, trace, parent span, flags. A trace of zeros is none.
+TRACEPARENT = re.compile(r"^00-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
 
 
 @dataclass
@@ -16,29 +20,45 @@ class Call:
 
     Attributes:
         request_id: the client's `X-Request-ID` where it is well formed, else a new one.
+        path: that it asks; decides in whose words an error is told.
         reason: why the answer is a fallback, or the kind of error; empty: neither.
+        key: name of the API key, never the key; empty: none.
+        trace_id: 32 hexadecimal digits of the client's or the server's trace; empty: none.
         stages_ms: milliseconds of what the answer waited for, by name.
     """
 
     request_id: str
+    path: str = ""
     reason: str = ""
+    key: str = ""
+    trace_id: str = ""
     started_s: float = field(default_factory=time.perf_counter)
     stages_ms: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, request_id: str | None) -> "Call":
-        """Start the clock."""
-        known = request_id is not None and REQUEST_ID.match(request_id)
-        return cls(request_id if request_id and known else uuid.uuid4().hex)
+    def begin(cls, request_id: str | None, path: str = "", traceparent: str | None = None) -> "Call":
+        """Start the clock.
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time the block as one stage of the answer, also where it fails."""
-        started_s = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stages_ms[name] = self.stages_ms.get(name, 0.0) + (time.perf_counter() - started_s) * 1000
+        Args:
+            request_id: the header `X-Request-ID`.
+            path: that the request asks.
+            traceparent: the header of that name.
+        """
+        known = request_id is not None and REQUEST_ID.match(request_id)
+        name = request_id if request_id and known else uuid.uuid4().hex
+        trace = TRACEPARENT.match(traceparent or "")
+        call = cls(name, path, trace_id=trace[1] if trace else "")
+        _CURRENT.set(call)
+        return call
+
+    @staticmethod
+    def current() -> "Call | None":
+        """The request that is being answered here; None outside of one."""
+        return _CURRENT.get()
+
+    def waited(self, stage: str, seconds: float) -> None:
+        """Count seconds for one stage of the answer."""
+        self.stages_ms[stage] = self.stages_ms.get(stage, 0.0) + seconds * 1000
 
     @property
     def server_timing(self) -> str:
@@ -49,3 +69,15 @@ class Call:
     def took_ms(self) -> float:
         """Milliseconds since the request came, to the microsecond."""
         return round((time.perf_counter() - self.started_s) * 1000, 3)
+
+
+_CURRENT: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+def current_call(request: Request) -> Call:
+    """The request's id and clock, which the guard started."""
+    call: Call = request.state.call
+    return call
+
+
+CurrentCall = Annotated[Call, Depends(current_call)]

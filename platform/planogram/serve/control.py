@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planogram.errors import ClusterError
-from planogram.serve.launch import check
+from planogram.serve.check import check
 
 
 @dataclass(frozen=True)

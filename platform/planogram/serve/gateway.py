@@ -1,4 +1,4 @@
-"""The gateway: the ingress replica. It answers HTTP and asks the retriever and the ranker over Ray Serve handles."""
+"""The gateway: the ingress replica. It answers HTTP and asks the other replicas over Ray Serve handles."""
 
 import asyncio
 import logging
@@ -7,9 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from planogram.errors import OverloadedError
-from planogram.serve.backend import Document, FailedError, Filters, LateError, ModelInfo, Scored, UnavailableError
+from planogram.errors import OverloadedError, PlanogramError
+from planogram.serve.backend import (
+    Document,
+    Embedded,
+    FailedError,
+    Filters,
+    LateError,
+    ModelInfo,
+    Retrieved,
+    Scored,
+    TokenWeight,
+    UnavailableError,
+)
 from planogram.serve.logs import configure_logging
+from planogram.serve.policy import Policy, changed_policy
+from planogram.serve.ray_metrics import observe_replica
 from planogram.serve.settings import AppArgs
 from planogram.serve.web import create_app
 
@@ -29,40 +42,115 @@ class Gateway:
         model: the bundle that the ranker loads.
         ranker: handle of `Ranker`.
         retriever: handle of `Retriever`; None where no route needs one.
+        embedder_model: the bundle that the embedder loads; None: there is no embedder.
+        embedder: handle of `Embedder`.
+
+    Raises:
+        NotFoundError, ConfigError: the weights or rules are wrong; the replica does not start.
     """
 
     def __init__(
-        self, args: AppArgs, model: ModelInfo, ranker: "DeploymentHandle", retriever: "DeploymentHandle | None"
+        self,
+        args: AppArgs,
+        model: ModelInfo,
+        ranker: "DeploymentHandle",
+        retriever: "DeploymentHandle | None",
+        embedder_model: ModelInfo | None = None,
+        embedder: "DeploymentHandle | None" = None,
     ) -> None:
         configure_logging()
+        observe_replica()
         self.args = args
         self.model = model
+        self.policy = Policy.of(args, model)
+        self._started = False
         self._ranker = ranker
         self._retriever = retriever
+        self.embedder = embedder_model
+        self._embedder = embedder
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The HTTP application of this replica."""
         return create_app(self, self.args)
 
-    async def retrieve(self, query: str, filters: Filters, limit: int) -> list[dict[str, Any]]:
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Take other weights, diversity or rules; Ray Serve calls it when `user_config` changes, without a restart.
+
+        Ray Serve stops a replica that raises here. So wrong values end a start, but never a replica that serves: its
+        policy goes on, and the log says what is wrong.
+
+        Raises:
+            NotFoundError, ConfigError: the values are wrong, and the replica is starting.
+        """
+        try:
+            self.policy = changed_policy(self.args, user_config, self.model)
+        except PlanogramError as error:
+            if not self._started:
+                raise
+            logger.error("user_config is wrong, and what held before goes on: %s", error)  # noqa: TRY400
+
+    def check_health(self) -> None:
+        """Ray Serve calls it at the end of a start, and then at intervals."""
+        self._started = True
+
+    async def retrieve(self, query: str, filters: Filters, limit: int, facets: Sequence[str] = ()) -> Retrieved:
         """The best products for a query text, best first."""
-        assert self._retriever is not None
-        return await ask("retriever", self._retriever.search.remote(query, filters, limit))
+        return await self._find("search", query, filters, limit, facets)
 
     async def lookup(self, product_ids: Sequence[str], filters: Filters) -> list[dict[str, Any]]:
         """The products with these ids that meet the filters, in the order given."""
-        assert self._retriever is not None
-        return await ask("retriever", self._retriever.lookup.remote(product_ids, filters))
+        return await self._find("lookup", product_ids, filters)
 
-    async def score(self, query: str, documents: Sequence[Document], timeout_s: float | None = None) -> Scored:
-        """Scores of documents for a query."""
+    async def recommend(
+        self, history: Sequence[str], exclude: Sequence[str], filters: Filters, limit: int
+    ) -> Retrieved:
+        """What shoppers take next after these products."""
+        return await self._find("recommend", history, exclude, filters, limit)
+
+    async def similar(self, product_id: str, filters: Filters, limit: int) -> Retrieved:
+        """The products most like one."""
+        return await self._find("similar", product_id, filters, limit)
+
+    async def popular(self, filters: Filters, limit: int) -> Retrieved:
+        """The products that most shoppers take."""
+        return await self._find("popular", filters, limit)
+
+    async def history(self, user_id: str) -> list[str]:
+        """Ids of the products that a shopper bought, oldest first."""
+        return await self._find("history", user_id)
+
+    async def change(self, products: Sequence[dict[str, Any]], deleted: Sequence[str]) -> str:
+        """Add or replace products, and take others out."""
+        return await self._find("change", products, deleted)
+
+    async def _find(self, method: str, *args: Any) -> Any:
+        assert self._retriever is not None
+        return await ask("retriever", getattr(self._retriever, method).remote(*args))
+
+    async def score(
+        self, query: str | Sequence[str], documents: Sequence[Document], timeout_s: float | None = None
+    ) -> Scored:
+        """Scores of documents for one query, or for one each."""
         return await ask("ranker", self._ranker.score.remote(query, documents), timeout_s)
 
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        """Vectors of texts."""
+        assert self._embedder is not None
+        return await ask("embedder", self._embedder.embed.remote(texts))
+
+    async def explain(
+        self, query: str, documents: Sequence[Document], timeout_s: float | None = None
+    ) -> list[list[TokenWeight]]:
+        """What each word of the query and of a title does to the score."""
+        return await ask("ranker", self._ranker.explain.remote(query, documents), timeout_s)
+
     async def check(self) -> None:
-        """Return when the retriever and the ranker answer."""
+        """Return when all replicas behind this one answer."""
         await ask("ranker", self._ranker.score.remote("ready", ["ready"]), CHECK_TIMEOUT_S)
         if self._retriever is not None:
             await ask("retriever", self._retriever.search.remote("ready", Filters(), 1), CHECK_TIMEOUT_S)
+        if self._embedder is not None:
+            await ask("embedder", self._embedder.embed.remote(["ready"]), CHECK_TIMEOUT_S)
 
 
 async def ask(who: str, response: "DeploymentResponse", timeout_s: float | None = None) -> Any:

@@ -1,11 +1,15 @@
-"""Ray Serve's HAProxy kept to itself: ports and files of its own, every listener on loopback, hostile headers removed.
+"""Ray Serve's HAProxy kept to itself: ports and files of its own, listeners on loopback, hostile headers removed.
+
+Only the front end may listen elsewhere, where the server asks for keys.
 
 Ray 2.60 binds HAProxy's statistics and metrics to all interfaces, opens its admin socket to every user of the machine,
 and has a switch for neither address. It has one for the binary, so a launcher stands in its place which mends the
 generated configuration and then becomes HAProxy.
 """
 
+import ipaddress
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -14,8 +18,10 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 
-from planogram.errors import ClusterError
+from planogram.errors import ClusterError, ConfigError
 
+BINARY = "RAY_SERVE_HAPROXY_BINARY_PATH"
+HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 # Ray reads these of any client: they would switch its time limit and its notice of a closed connection off, or, where
 # their bytes are not UTF-8, break its decoding.
 REMOVED_HEADERS = (
@@ -29,6 +35,8 @@ HEADER_RULES = (
     *(f"http-request del-header {name}" for name in REMOVED_HEADERS),
     "http-request del-header x-request-id if !{ req.hdr(x-request-id) -m reg ^[A-Za-z0-9._-]{1,64}$ }",
 )
+# Ray answers it itself, to everybody: a list of the applications and their paths.
+ROUTE_RULES = ("http-request return status 404 if { path -i /-/routes }",)
 # Slow headers hold a connection for so long and no longer.
 TIMEOUT_RULES = ("timeout http-request 10s",)
 MESSAGE_BYTES = 64 * 1024 * 1024
@@ -43,7 +51,8 @@ for argument in "$@"; do
     sed -i \\
       -e 's/^\\( *bind \\)\\*:/\\1127.0.0.1:/' \\
       -e 's/^\\( *bind \\):/\\1127.0.0.1:/' \\
-      -e '/^frontend http_frontend/,/^ *bind /{{/^ *bind /a\\
+      -e '/^frontend http_frontend/,/^ *bind /{{
+{front}/^ *bind /a\\
 {rules}
 }}' "$argument"
   fi
@@ -54,17 +63,26 @@ exec {binary} "$@"
 
 
 @contextmanager
-def isolated() -> Iterator[None]:
+def isolated(front: str | None = None) -> Iterator[None]:
     """Environment of a cluster that starts within the block, on this machine and for this machine alone.
 
     Variables that are set already win. The environment is put back, and the files are removed, when the block ends.
 
+    Args:
+        front: address or name on which the front end listens while Ray is told 127.0.0.1; None: where Ray is told.
+
     Raises:
         ClusterError: there is no HAProxy.
+        ConfigError: `front` is no address, or a variable puts something else before the replicas.
     """
+    if front and (BINARY in os.environ or os.environ.get("RAY_SERVE_ENABLE_HA_PROXY", "1") != "1"):
+        raise ConfigError(
+            f"http_options.host {front} needs the HAProxy that Planogram starts",
+            remedy=f"unset {BINARY} and RAY_SERVE_ENABLE_HA_PROXY, or bind 127.0.0.1",
+        )
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir=RUN_FOLDER))
     try:
-        wanted = environment(folder)
+        wanted = environment(folder, front)
         added = {key: value for key, value in wanted.items() if key not in os.environ}
         os.environ.update(added)
         try:
@@ -76,18 +94,19 @@ def isolated() -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, front: str | None = None) -> dict[str, str]:
     """The variables, and the launcher that one of them names.
 
     Args:
         folder: private to this user.
+        front: as of `isolated`.
     """
     launcher = folder / "haproxy"
-    launcher.write_text(_launcher(_binary()))
+    launcher.write_text(_launcher(_binary(), front))
     launcher.chmod(0o700)
     stats, metrics, fallback = free_ports(3)
     return {
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
+        BINARY: str(launcher),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
@@ -113,10 +132,30 @@ def free_ports(count: int) -> list[int]:
         return [int(each.getsockname()[1]) for each in sockets]
 
 
-def _launcher(binary: str) -> str:
+def bind_address(host: str) -> str:
+    """A host as HAProxy's `bind` writes it: an IPv6 address in brackets.
+
+    Raises:
+        ConfigError: it is neither an address nor a name. It becomes part of a script.
+    """
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        if HOST_NAME.fullmatch(host):
+            return host
+        raise ConfigError(
+            f"http_options.host {host!r} is no address",
+            allowed="an IP address such as 0.0.0.0 or ::, or a host name",
+            remedy="mend http_options.host",
+        ) from None
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+def _launcher(binary: str, front: str | None) -> str:
     # `a\` of sed takes the lines that follow; each but the last ends with a backslash.
-    rules = "\\\n".join(f"    {rule}" for rule in (*TIMEOUT_RULES, *HEADER_RULES))
-    return LAUNCHER.format(rules=rules, binary=binary)
+    rules = "\\\n".join(f"    {rule}" for rule in (*TIMEOUT_RULES, *ROUTE_RULES, *HEADER_RULES))
+    moved = f"s/^\\( *bind \\)[^ ]*:/\\1{bind_address(front)}:/\n" if front else ""
+    return LAUNCHER.format(rules=rules, binary=binary, front=moved)
 
 
 def _binary() -> str:

@@ -1,11 +1,10 @@
 """`planogram serve`: start or join a cluster, deploy a Ray Serve config file, and stay until it ends."""
 
-import ipaddress
 import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +16,11 @@ from planogram.cluster import connect
 from planogram.config import ClusterConfig
 from planogram.errors import ClusterError, ConfigError
 from planogram.section import read_yaml
+from planogram.serve.check import IMPORT_PATH, LOOPBACK, check, is_loopback
 from planogram.serve.haproxy import isolated
-from planogram.serve.settings import AppArgs
 
 logger = logging.getLogger(__name__)
 
-IMPORT_PATH = "planogram.serve.app:build"
-LOOPBACK = "127.0.0.1"
 POLL_S = 0.25
 MAX_MESSAGE_CHARS = 2000
 
@@ -54,7 +51,7 @@ def run(
         on_ready: called once, when every application answers; by default prints the URL.
 
     Raises:
-        ConfigError: the config is wrong, or binds an address that is not loopback.
+        ConfigError: the config is wrong, or binds an address that is not loopback although there are no API keys.
         ClusterError: the cluster cannot be used, or an application does not start.
     """
     with serving(config, cluster) as server:
@@ -85,46 +82,25 @@ def serving(
     """
     values = check(read_yaml(config) if isinstance(config, str) else config)
     cluster = cluster or ClusterConfig()
+    host = str(values["http_options"]["host"])
+    front = None if is_loopback(host) else host
     with ExitStack() as stack:
         if _starts_here(cluster):
             os.environ.setdefault("PLANOGRAM_HOME", storage.home())
-            stack.enter_context(isolated())
+            stack.enter_context(isolated(front))
+            if front:
+                # Ray would bind the replicas' own ports, its fallback proxy and gRPC there as well.
+                values = {**values, "http_options": {**values["http_options"], "host": LOOPBACK}}
+        elif front:
+            logger.warning("on a cluster that runs already, Ray Serve binds all of its ports to %s: close them", front)
         stack.enter_context(connect(cluster, serve=True))
-        yield stack.enter_context(_deployed(values, start_timeout_s))
+        yield stack.enter_context(_deployed(values, start_timeout_s, host))
 
 
-def check(values: dict[str, Any]) -> dict[str, Any]:
-    """Check a config before anything starts, and bind loopback where it names no host.
-
-    Raises:
-        ConfigError: an argument is wrong, or the host is not loopback.
-    """
-    applications = values.get("applications")
-    if not isinstance(applications, list) or not all(isinstance(entry, dict) for entry in applications):
-        raise ConfigError(
-            "the config names no `applications`",
-            allowed="a Ray Serve config file",
-            remedy="see serve_configs/local.yaml",
-        )
-    for application in applications:
-        if application.get("import_path") == IMPORT_PATH:
-            AppArgs.model_validate(application.get("args", {}))
-    http = {"host": LOOPBACK, **(values.get("http_options") or {})}
-    if not is_loopback(str(http["host"])):
-        raise ConfigError(
-            f"http_options.host is {http['host']}, which other machines can reach",
-            allowed="127.0.0.1 or another loopback address: the server has no API keys yet",
-            remedy="bind loopback, and put a proxy that asks for credentials before it",
-        )
-    return {**values, "http_options": http}
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+def _reachable(host: str) -> str:
+    """A host as a URL names it, to reach it from this machine."""
+    here = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host.strip("[]"), host.strip("[]"))  # noqa: S104 - not bound
+    return f"[{here}]" if ":" in here else here
 
 
 def _starts_here(cluster: ClusterConfig) -> bool:
@@ -134,7 +110,7 @@ def _starts_here(cluster: ClusterConfig) -> bool:
 
 
 @contextmanager
-def _deployed(values: dict[str, Any], start_timeout_s: float) -> Iterator[Server]:
+def _deployed(values: Mapping[str, Any], start_timeout_s: float, host: str = LOOPBACK) -> Iterator[Server]:
     from pydantic import ValidationError
     from ray.exceptions import RayError
     from ray.serve import shutdown
@@ -148,9 +124,9 @@ def _deployed(values: dict[str, Any], start_timeout_s: float) -> Iterator[Server
     except ValidationError as error:
         raise ConfigError(f"the config is not one of Ray Serve: {error}", remedy="mend the keys named above") from None
     http = schema.http_options
-    host = f"[{http.host}]" if ":" in http.host.strip("[]") else http.host
     server = Server(
-        f"http://{host}:{http.port}", {entry.name: entry.route_prefix or "/" for entry in schema.applications}
+        f"http://{_reachable(host)}:{http.port}",
+        {entry.name: entry.route_prefix or "/" for entry in schema.applications},
     )
     ours = [entry.name for entry in schema.applications if entry.import_path == IMPORT_PATH]
     try:

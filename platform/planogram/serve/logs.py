@@ -14,7 +14,7 @@ from planogram.serve.call import Call
 ROOT = "planogram"
 MAX_TRACE_CHARS = 8000
 # What a caller adds with `extra`; all other attributes of a record are logging's own.
-EXTRA = ("request_id", "method", "route", "status", "took_ms", "reason")
+EXTRA = ("request_id", "method", "route", "status", "took_ms", "reason", "key", "trace_id")
 
 access = logging.getLogger("planogram.serve.access")
 
@@ -49,16 +49,23 @@ def configure_logging() -> None:
     root.propagate = False
 
 
+def route_of(scope: Scope) -> str:
+    """The template of the route that answered: paths are the client's text."""
+    return getattr(scope.get("route"), "path", "unmatched")
+
+
 def log_request(call: Call, scope: Scope, status: int) -> None:
-    """Log one answered request by its route's template: paths are the client's text."""
+    """Log one answered request."""
     access.info(
         "request",
         extra={
             "request_id": call.request_id,
             "method": scope["method"] if scope["method"].isalpha() else "?",
-            "route": getattr(scope.get("route"), "path", "unmatched"),
+            "route": route_of(scope),
             "status": status,
             "took_ms": call.took_ms,
             "reason": call.reason,
+            "key": call.key,
+            "trace_id": call.trace_id,
         },
     )

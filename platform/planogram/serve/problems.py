@@ -1,4 +1,4 @@
-"""Errors as HTTP: one table from the exception tree to status codes, and one JSON shape."""
+"""Errors as HTTP: one table from the exception tree to status codes. `shapes` says each in a dialect's words."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from planogram.errors import NotFoundError, OverloadedError, PlanogramError, RequestError, TooLargeError
 from planogram.serve.backend import LateError
 from planogram.serve.call import Call
+from planogram.serve.shapes import shape_of
 
 MAX_FIELDS = 10
 MAX_NAME_CHARS = 64
@@ -19,6 +20,14 @@ MAX_NAME_CHARS = 64
 
 class MalformedError(RequestError):
     """The body is not JSON."""
+
+
+class ModelNotServedError(NotFoundError):
+    """A request names a model that is not served."""
+
+
+class EmptyError(RequestError):
+    """There is nothing to answer for."""
 
 
 class MediaTypeError(RequestError):
@@ -29,15 +38,48 @@ class SlowError(RequestError):
     """The body did not arrive in time."""
 
 
+class RefusedError(RequestError):
+    """The gate does not let the request in.
+
+    Attributes:
+        headers: (name, value) of the answer.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class UnauthorizedError(RefusedError):
+    """The request has no valid key."""
+
+    headers = (("WWW-Authenticate", "Bearer"),)
+
+
+class ForbiddenError(RefusedError):
+    """The request's key lacks the scope."""
+
+
+class RateLimitedError(RefusedError):
+    """The key has sent too many requests."""
+
+    def __init__(self, given: str, *, retry_after_s: int) -> None:
+        super().__init__(given, remedy=f"send the request again in {retry_after_s} s")
+        self.headers = (("Retry-After", str(retry_after_s)),)
+
+
 # The first class that an error is an instance of decides; what is in no row is the server's fault.
 STATUSES: tuple[tuple[type[PlanogramError], int, str], ...] = (
     (MalformedError, 400, "malformed"),
     (MediaTypeError, 415, "media_type"),
     (SlowError, 408, "slow"),
+    (UnauthorizedError, 401, "unauthorized"),
+    (ForbiddenError, 403, "forbidden"),
+    (RateLimitedError, 429, "rate_limited"),
     (TooLargeError, 413, "too_large"),
     (LateError, 504, "late"),
     (OverloadedError, 503, "overloaded"),
+    (EmptyError, 422, "empty"),
     (RequestError, 422, "validation"),
+    (ModelNotServedError, 404, "model_not_found"),
     (NotFoundError, 404, "not_found"),
 )
 HTTP_KINDS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
@@ -51,36 +93,40 @@ class Problem:
     Attributes:
         kind: a word for programs.
         fields: (path in the request, what is wrong there).
+        headers: (name, value) of the answer.
     """
 
     status: int
     kind: str
     message: str
     fields: tuple[tuple[str, str], ...] = ()
-
-    def body(self, request_id: str) -> dict[str, Any]:
-        """The JSON shape of every error."""
-        error: dict[str, Any] = {"type": self.kind, "message": self.message}
-        if self.fields:
-            error["param"] = self.fields[0][0]
-            error["details"] = [{"param": param, "message": message} for param, message in self.fields]
-        return {"error": error, "request_id": request_id}
+    headers: tuple[tuple[str, str], ...] = ()
 
     def response(self, call: Call, headers: Mapping[str, str] | None = None) -> JSONResponse:
-        """The answer; an overloaded server says when to come again."""
+        """The answer in the words of the path's dialect; an overloaded server says when to come again."""
         call.reason = self.kind
-        retry = {"Retry-After": str(RETRY_AFTER_S)} if self.status == 503 else {}
-        return JSONResponse(self.body(call.request_id), self.status, {**retry, **(headers or {})})
+        shape = shape_of(call.path)
+        status = shape.status(self)
+        retry = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else {}
+        return JSONResponse(
+            shape.body(self, call.request_id), status, {**retry, **dict(self.headers), **(headers or {})}
+        )
 
 
 INTERNAL = Problem(500, "internal", "the server failed to answer; its log has the reason under this request_id")
+
+REQUEST_ID = "b7e0c6f0b7d94b0f9a4c0f9c6f5a7b31"
+MODEL_NOT_SERVED = Problem(
+    404, "model_not_found", "model 'other' is not served; allowed: shop-ranker, shop-ranker:3; name one of these"
+)
 
 
 def problem_of(error: Exception) -> Problem:
     """Find the problem of an error. What is not the client's stays in the log."""
     for cls, status, kind in STATUSES:
         if isinstance(error, cls):
-            return Problem(status, kind, _one_line(error))
+            headers = error.headers if isinstance(error, RefusedError) else ()
+            return Problem(status, kind, _one_line(error), headers=headers)
     return INTERNAL
 
 
@@ -90,6 +136,37 @@ def validation_problem(errors: Iterable[Mapping[str, Any]]) -> Problem:
     shown = fields[:MAX_FIELDS]
     more = f" (and {len(fields) - MAX_FIELDS} more)" if len(fields) > MAX_FIELDS else ""
     return Problem(422, "validation", "; ".join(f"{param}: {message}" for param, message in shown) + more, shown)
+
+
+def documented_errors(path: str = "", *more: Problem) -> dict[int | str, dict[str, Any]]:
+    """What FastAPI's `responses` say of a route's errors: model and examples per status, in the path's shape.
+
+    Args:
+        path: of the route.
+        more: errors beside those that every route has.
+    """
+    shape = shape_of(path)
+    documented: dict[int | str, dict[str, Any]] = {}
+    for problem in (
+        Problem(400, "malformed", "the body is not valid JSON: Expecting value at character 0"),
+        Problem(401, "unauthorized", "the request has no key; send the header Authorization: Bearer KEY"),
+        Problem(403, "forbidden", "the key lacks the scope read"),
+        Problem(413, "too_large", "the body is longer than 262144 bytes"),
+        Problem(429, "rate_limited", "the key has sent too many requests; send the request again in 2 s"),
+        validation_problem([{"loc": ("body", "query"), "msg": "Field required"}]),
+        INTERNAL,
+        Problem(503, "overloaded", "the ranker has too many requests"),
+        Problem(504, "late", "no answer within 10 s"),
+        *more,
+    ):
+        entry = documented.setdefault(
+            shape.status(problem),
+            {"model": shape.model, "description": problem.kind, "content": {"application/json": {"examples": {}}}},
+        )
+        examples = entry["content"]["application/json"]["examples"]
+        examples[problem.kind] = {"value": shape.body(problem, REQUEST_ID)}
+    # FastAPI would add a 422 of its own shape to a route that answers an invalid body by another status.
+    return documented if 422 in documented else {**documented, "4XX": {"model": shape.model, "description": "other"}}
 
 
 def install(app: FastAPI) -> None:

@@ -1,18 +1,26 @@
-"""The retriever: a replica that finds candidate products by text and filters."""
+"""The retriever: a replica that finds products by text, likeness, and what shoppers take."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from planogram.serve.backend import Filters
-from planogram.serve.catalog import open_index
+from planogram.serve.backend import Filters, Retrieved
+from planogram.serve.index.build import built_folder, index_folder
+from planogram.serve.index.encoder import ProductEncoder
+from planogram.serve.index.search import ProductIndex
 from planogram.serve.logs import configure_logging
+from planogram.serve.ranker import replica_cpus
 from planogram.serve.settings import RetrieverArgs
+
+logger = logging.getLogger(__name__)
 
 
 class Retriever:
     """A Ray Serve deployment over one product index.
+
+    Where the shop is prepared anew and its index made (`planogram index`), the new one takes over between two queries.
 
     Args:
         shop: folder or URI of a prepared shop.
@@ -24,21 +32,79 @@ class Retriever:
 
     def __init__(self, shop: str, args: RetrieverArgs) -> None:
         configure_logging()
-        self._index = open_index(shop, args)
+        self._shop = shop
+        self._args = args
         # The replica's event loop also answers health checks: it must not wait for the disk.
         self._threads = ThreadPoolExecutor(1, "retriever")
+        self._index: ProductIndex = self._threads.submit(self._open).result()
+        self._following = asyncio.get_running_loop().create_task(self._follow()) if _has_loop() else None
 
-    async def search(self, query: str, filters: Filters, limit: int) -> list[dict[str, Any]]:
+    async def search(self, query: str, filters: Filters, limit: int, facets: Sequence[str] = ()) -> Retrieved:
         """The best products for a query, best first."""
-        return await self._run(self._index.search, query, filters, limit)
+        return await self._run(lambda index: index.search(query, filters, limit, facets))
 
     async def lookup(self, product_ids: Sequence[str], filters: Filters) -> list[dict[str, Any]]:
         """The products with these ids, in the order given."""
-        return await self._run(self._index.lookup, product_ids, filters)
+        return await self._run(lambda index: index.lookup(product_ids, filters))
+
+    async def similar(self, product_id: str, filters: Filters, limit: int) -> Retrieved:
+        """The products most like one."""
+        return await self._run(lambda index: index.similar(product_id, filters, limit))
+
+    async def popular(self, filters: Filters, limit: int) -> Retrieved:
+        """The products that most shoppers take."""
+        return await self._run(lambda index: index.popular(filters, limit))
+
+    async def recommend(
+        self, history: Sequence[str], exclude: Sequence[str], filters: Filters, limit: int
+    ) -> Retrieved:
+        """What shoppers take beside the products of a history."""
+        return await self._run(lambda index: index.recommend(history, exclude, filters, limit))
+
+    async def history(self, user_id: str) -> list[str]:
+        """What a shopper bought, oldest first."""
+        return await self._run(lambda index: index.history(user_id))
+
+    async def change(self, products: Sequence[dict[str, Any]], deleted: Sequence[str]) -> str:
+        """Add or replace products, take others out; returns the version of the catalogue afterwards."""
+        return await self._run(lambda index: index.change(products, deleted))
+
+    async def version(self) -> str:
+        """Of the catalogue: changes with every change of a product."""
+        return await self._run(lambda index: index.version)
 
     async def check_health(self) -> None:
         """Search: Ray Serve replaces the replica when this fails or takes too long."""
-        await self._run(self._index.search, "health", Filters(), 1)
+        await self._run(lambda index: index.search("health", Filters(), 1))
 
-    async def _run(self, function: Any, *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+    async def _run(self, ask: Callable[[ProductIndex], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: ask(self._index))
+
+    def _open(self) -> ProductIndex:
+        args = self._args
+        threads = args.threads or replica_cpus()
+        self._encoder = ProductEncoder(args.encoder, args.encoder_engine, threads) if args.encoder else None
+        return ProductIndex(index_folder(self._shop, args, self._encoder), args, self._encoder)
+
+    async def _follow(self) -> None:
+        """Open the index of the shop as it is now, once it is made."""
+        while True:
+            await asyncio.sleep(max(1.0, self._args.refresh_s))
+            try:
+                await asyncio.to_thread(self._renew)
+            except Exception:
+                logger.exception("the shop's new index cannot be opened; the old one stays")
+
+    def _renew(self) -> None:
+        folder = built_folder(self._shop, self._args, self._encoder)
+        if folder is not None and folder != self._index.folder:
+            self._index = ProductIndex(folder, self._args, self._encoder)
+            logger.info("serving the index %s", folder.name)
+
+
+def _has_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

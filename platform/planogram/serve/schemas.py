@@ -1,19 +1,21 @@
-"""Requests and responses of Planogram's own routes. Unknown fields are refused and values are never coerced."""
+"""Requests of Planogram's own routes. Unknown fields are refused and values are never coerced."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from planogram.serve.backend import Filters, ModelInfo
+from planogram.serve.backend import Filters
 
 MAX_CANDIDATES = 1000
 MAX_TOP_K = 200
 MAX_QUERY_CHARS = 2048
 MAX_FILTER_VALUES = 100
+MAX_HISTORY = 500
 
 Query = Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARS)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FacetName = Literal["brand", "category", "price"]
 
 
 class Request(BaseModel):
@@ -29,6 +31,7 @@ class SearchFilters(Request):
     price_max: Price | None = Field(None, description="in the shop's currency, itself allowed")
     brand: list[Name] = Field([], max_length=MAX_FILTER_VALUES, description="any of these, letter by letter")
     category: list[Name] = Field([], max_length=MAX_FILTER_VALUES, description="any of these, letter by letter")
+    locale: list[Name] = Field([], max_length=MAX_FILTER_VALUES, description="any of these, such as en-US")
     in_stock: bool = Field(False, description="leave out products without stock, or whose stock is not known")
 
     @model_validator(mode="after")
@@ -39,19 +42,13 @@ class SearchFilters(Request):
 
     def conditions(self) -> Filters:
         """The same for the retriever."""
-        return Filters(self.price_min, self.price_max, tuple(self.brand), tuple(self.category), self.in_stock)
+        brands, categories, locales = (tuple(values) for values in (self.brand, self.category, self.locale))
+        return Filters(self.price_min, self.price_max, brands, categories, locales, self.in_stock)
 
 
-class SearchRequest(Request):
-    """Body of `POST /search`."""
+class ResultsRequest(Request):
+    """What all requests for results may say."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"query": "red running shoes", "filters": {"price_max": 100, "in_stock": True}, "top_k": 10}]
-        }
-    )
-
-    query: Query
     filters: SearchFilters = SearchFilters()
     candidates: list[Name] | None = Field(
         None, min_length=1, max_length=MAX_CANDIDATES, description="ids of the products to rank, in place of retrieval"
@@ -63,80 +60,61 @@ class SearchRequest(Request):
         description="products to retrieve and rank; absent: the server's setting",
     )
     top_k: int = Field(10, ge=1, le=MAX_TOP_K, description="results in the answer")
+    diversity: float | None = Field(
+        None, ge=0, le=1, description="0: by score alone; 1: as different as can be; absent: the server's setting"
+    )
+    explain: bool = Field(False, description="say of every result why it stands where it does")
 
 
-class Model(BaseModel):
-    """The model that a response comes from. Version 0 is a bundle that was never published."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    version: int
-    digest: str
-
-    @classmethod
-    def of(cls, info: ModelInfo) -> "Model":
-        """What a response says of a bundle."""
-        return cls(name=info.name, version=info.version, digest=info.digest)
-
-
-class SearchResult(BaseModel):
-    """One product. What the shop does not say is null."""
-
-    product_id: str
-    position: int = Field(description="1 is the best")
-    score: float | None = Field(description="of the deciding head; null where the ranker did not answer")
-    signals: dict[str, float] = Field(description="the score of every head of the model")
-    truncated: bool = Field(description="the product's text was cut to the model's length")
-    title: str
-    brand: str | None = None
-    category: str | None = None
-    price: float | None = None
-    list_price: float | None = None
-    currency: str | None = None
-    stock: int | None = None
-
-
-class SearchResponse(BaseModel):
-    """Body of the answer to `POST /search`."""
+class SearchRequest(ResultsRequest):
+    """Body of `POST /search`."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "ranking_id": "6f1c0a9b52cf4d1f8d7d3b6f1a0c9e21",
-                    "request_id": "b7e0c6f0b7d94b0f9a4c0f9c6f5a7b31",
-                    "model": {"name": "shop-ranker", "version": 3, "digest": "9f2c4e1ab0d37788"},
-                    "took_ms": 41.7,
-                    "degraded": False,
-                    "reason": None,
-                    "unknown_candidates": [],
-                    "results": [
-                        {
-                            "product_id": "p-17",
-                            "position": 1,
-                            "score": 0.93,
-                            "signals": {"relevance": 0.93},
-                            "truncated": False,
-                            "title": "Red running shoes",
-                            "brand": "Acme",
-                            "category": "Shoes",
-                            "price": 79.9,
-                            "list_price": 99.9,
-                            "currency": "EUR",
-                            "stock": 12,
-                        }
-                    ],
+                    "query": "red running shoes",
+                    "filters": {"price_max": 100, "in_stock": True},
+                    "top_k": 10,
+                    "facets": ["brand", "price"],
+                    "explain": True,
                 }
             ]
         }
     )
 
-    ranking_id: str = Field(description="name it in the events that follow: it joins them to this ranking")
-    request_id: str
-    model: Model
-    took_ms: float
-    degraded: bool = Field(description="a fallback answered: the products stand in the retriever's order")
-    reason: str | None = Field(description="why, where degraded: ranker_overloaded, _late, _unavailable or _failed")
-    unknown_candidates: list[str] = Field(description="ids in `candidates` that the shop lacks or the filters exclude")
-    results: list[SearchResult]
+    query: Query
+    facets: list[FacetName] = Field(
+        [], max_length=3, description="count the products that match by these: brand, category, price"
+    )
+
+    @model_validator(mode="after")
+    def _facets_count_what_matches(self) -> "SearchRequest":
+        if self.facets and self.candidates is not None:
+            raise ValueError("facets count the products that match the query: leave out facets or candidates")
+        if len(set(self.facets)) < len(self.facets):
+            raise ValueError("facets names one twice")
+        return self
+
+
+class RecommendRequest(ResultsRequest):
+    """Body of `POST /recommend`. Without user, history and product the popular products answer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"user_id": "u-42", "history": ["p-17", "p-3"], "filters": {"in_stock": True}, "top_k": 10},
+                {"product_id": "p-17", "relation": "complementary", "top_k": 4},
+            ]
+        }
+    )
+
+    user_id: Name | None = Field(None, description="what this shopper bought comes before `history`")
+    history: list[Name] = Field(
+        [], max_length=MAX_HISTORY, description="ids of the products of this visit, oldest first"
+    )
+    product_id: Name | None = Field(None, description="recommend for this product's page")
+    relation: Literal["similar", "complementary"] = Field(
+        "similar", description="to `product_id`: like it, or taken together with it"
+    )
+    exclude_owned: bool = Field(True, description="leave out what the shopper bought, and the products of `history`")

@@ -6,12 +6,15 @@ from pydantic import Field, model_validator
 
 from planogram.config import EngineName
 from planogram.section import Section, parse
+from planogram.serve.policy import PolicyArgs
 
-RouteName = Literal["search", "rerank"]
+RouteName = Literal["search", "recommend", "ingest", "rerank", "embeddings"]
+# These find products.
+NEED_A_SHOP = ("search", "recommend", "ingest")
 
 
 class EngineArgs(Section):
-    """How the ranker runs its bundle."""
+    """How a replica runs its bundle."""
 
     engine: EngineName = Field("torch-fp32", description="`openvino-…` needs its export in the bundle")
     batch_tokens: int = Field(4096, ge=128, description="tokens in one forward pass, and in one batch of requests")
@@ -21,13 +24,32 @@ class EngineArgs(Section):
     threads: int | None = Field(None, ge=1, description="CPU threads of one replica; absent: the replica's num_cpus")
 
 
-class RetrieverArgs(Section):
-    """The full-text index over the shop's products."""
+class IndexArgs(Section):
+    """How the index of a shop's products is made."""
 
-    candidates: int = Field(50, ge=1, le=1000, description="products per query that the ranker sees")
+    encoder: str | None = Field(
+        None, description="a bi-encoder: name, name@alias, name:version, or folder; absent: products are found by words"
+    )
+    encoder_engine: EngineName = Field("torch-fp32", description="`openvino-…` needs its export in the bundle")
     language: str = Field("English", description="of the stemmer, as Lance names it")
     stem: bool = Field(True, description="find `shoes` for `shoe`; of use in `language` only")
     folder: str | None = Field(None, description="where indexes are kept; absent: PLANOGRAM_HOME/indexes")
+
+
+class RetrieverArgs(IndexArgs):
+    """The index over the shop's products, and how it is searched."""
+
+    candidates: int = Field(50, ge=1, le=1000, description="products per query that the ranker sees")
+    vector_weight: float = Field(1.0, ge=0, description="of products found by meaning; those found by words weigh 1")
+    spelling: bool = Field(True, description="search for the nearest word of the shop where one finds nothing")
+    refresh_s: float = Field(1.0, gt=0, description="until every replica sees a change of the products")
+    threads: int | None = Field(None, ge=1, description="of the encoder; absent: the replica's num_cpus")
+
+
+class IndexConfig(IndexArgs):
+    """`planogram index`: make the index of a shop before a server needs it."""
+
+    shop: str = Field(..., description="folder of a prepared shop")
 
 
 class Limits(Section):
@@ -36,7 +58,9 @@ class Limits(Section):
     body_bytes: int = Field(256 * 1024, ge=1024, le=16 * 1024 * 1024, description="of a request's body")
     json_depth: int = Field(20, ge=4, le=100, description="nesting of a request's JSON")
     request_timeout_s: float = Field(10.0, gt=0, description="from the first byte of a request to its answer")
-    ranker_timeout_s: float = Field(5.0, gt=0, description="/search answers without the ranker after so long")
+    ranker_timeout_s: float = Field(
+        5.0, gt=0, description="/search and /recommend answer without the ranker after so long"
+    )
 
     @model_validator(mode="after")
     def _room_for_the_fallback(self) -> "Limits":
@@ -48,20 +72,61 @@ class Limits(Section):
         return self
 
 
-class AppSettings(Section):
-    """The fields of `AppArgs`."""
+class AuthArgs(Section):
+    """Who may ask, and how often. Keys come from the file, and from the environment variable PLANOGRAM_API_KEYS."""
+
+    keys_file: str | None = Field(None, description="made by `planogram keys create`; only its owner may read it")
+    required: bool = Field(False, description="do not start without a key")
+    requests_per_s: float | None = Field(
+        None, gt=0, description="of one key at one gateway replica; absent: no limit; a key's own figure wins"
+    )
+    burst: int | None = Field(None, ge=1, description="requests at once; absent: those of one second, at least 1")
+
+
+class TracingArgs(Section):
+    """Where spans go. Without an endpoint and without the console there are none."""
+
+    endpoint: str | None = Field(
+        None, pattern=r"^https?://", description="OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces"
+    )
+    console: bool = Field(False, description="write spans to standard error, for debugging")
+    share: float = Field(1.0, ge=0, le=1, description="of the requests that bring no decision of their own to trace")
+
+    @property
+    def on(self) -> bool:
+        """Whether spans are made."""
+        return self.console or self.endpoint is not None
+
+
+class AppSettings(PolicyArgs):
+    """The fields of `AppArgs`. `blend`, `diversity` and `rules` can be changed later by the Gateway's `user_config`."""
 
     routes: tuple[RouteName, ...] = Field(("search", "rerank"), strict=False, min_length=1)
     ranker: str = Field(..., description="name, name@alias, name:version, or the folder of a bundle")
-    shop: str | None = Field(None, description="folder of a prepared shop; needed by the route `search`")
+    embedder: str | None = Field(None, description="the bundle of a bi-encoder; needed by the route `embeddings`")
+    shop: str | None = Field(None, description="folder of a prepared shop; needed by `search` and `recommend`")
     engine: EngineArgs = EngineArgs()
+    embedder_engine: EngineArgs = EngineArgs()
     retriever: RetrieverArgs = RetrieverArgs()
     limits: Limits = Limits()
+    auth: AuthArgs = AuthArgs()
+    tracing: TracingArgs = TracingArgs()
 
     @model_validator(mode="after")
-    def _search_has_a_shop(self) -> "AppSettings":
-        if "search" in self.routes and self.shop is None:
-            raise ValueError("the route `search` needs `shop`: name a prepared shop, or drop `search` from `routes`")
+    def _products_come_from_a_shop(self) -> "AppSettings":
+        needing = [route for route in self.routes if route in NEED_A_SHOP]
+        if needing and self.shop is None:
+            routes = ", ".join(needing)
+            raise ValueError(f"the route {routes} needs `shop`: name a prepared shop, or drop {routes} from `routes`")
+        return self
+
+    @model_validator(mode="after")
+    def _embeddings_have_an_embedder(self) -> "AppSettings":
+        if "embeddings" in self.routes and self.embedder is None:
+            raise ValueError(
+                "the route `embeddings` needs `embedder`: name the bundle of a bi-encoder, or drop `embeddings` from "
+                "`routes`"
+            )
         return self
 
 

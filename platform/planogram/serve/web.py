@@ -1,58 +1,75 @@
 """The HTTP application: routes over a `Backend`, without a word about Ray."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI
 from starlette.responses import JSONResponse, Response
 
 import planogram
 from planogram.errors import OverloadedError
+from planogram.serve.answers import RecommendResponse, SearchResponse
+from planogram.serve.auth import gate_of
 from planogram.serve.backend import Backend, FailedError
-from planogram.serve.call import Call
-from planogram.serve.dialects import JinaRequest, JinaResponse, jina_rerank, model_names
+from planogram.serve.call import CurrentCall
+from planogram.serve.dialects.cohere import cohere_router
+from planogram.serve.dialects.jina import jina_router
+from planogram.serve.dialects.openai import embeddings_router, models_router
+from planogram.serve.dialects.tei import tei_router
+from planogram.serve.dialects.vllm import vllm_router
 from planogram.serve.guard import Guard
-from planogram.serve.problems import INTERNAL, Problem, install, problem_of, validation_problem
-from planogram.serve.schemas import SearchRequest, SearchResponse
+from planogram.serve.ingest import IngestRequest, IngestResponse, ingest
+from planogram.serve.problems import Problem, documented_errors, install, problem_of
+from planogram.serve.readiness import shared
+from planogram.serve.recommend import recommend
+from planogram.serve.schemas import RecommendRequest, SearchRequest
 from planogram.serve.search import search
 from planogram.serve.settings import AppArgs
+from planogram.serve.tracing import Tracing, start_tracing
+from planogram.serve.watch import watched
 
 
-def create_app(backend: Backend, args: AppArgs) -> FastAPI:
+def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) -> FastAPI:
     """The application with the routes that `args` names.
 
     Args:
         backend: answers for the replicas.
         args: routes, limits and defaults.
+        tracing: makes the spans; absent: as `args` says.
+
+    Raises:
+        ConfigError: the API keys cannot be read, or a package is missing.
     """
+    tracing = tracing or start_tracing(args.tracing)
+    backend = watched(backend, tracing)
     app = FastAPI(
         title="Planogram",
         version=planogram.__version__,
-        description="Search ranking and reranking. Every error is JSON and says its `request_id`.",
-        responses=_documented_errors(),
+        description="Search, recommendation, reranking and embedding. Every error is JSON, in its path's dialect.",
         redoc_url=None,
+        # FastAPI's own telemetry would send queries of URLs, and values that do not fit, to where OTEL_* points.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     install(app)
-    app.add_middleware(Guard, limits=args.limits)
-    app.include_router(status_router(backend, args))
+    app.add_middleware(Guard, limits=args.limits, gate=gate_of(args.auth), tracing=tracing)
+    app.include_router(status_router(backend))
+    app.include_router(models_router(backend, args))
     if "search" in args.routes:
         app.include_router(search_router(backend, args))
+    if "recommend" in args.routes:
+        app.include_router(recommend_router(backend, args))
+    if "ingest" in args.routes:
+        app.include_router(ingest_router(backend))
     if "rerank" in args.routes:
-        app.include_router(rerank_router(backend, args))
+        for router in (jina_router, cohere_router, tei_router, vllm_router):
+            app.include_router(router(backend, args))
+    if "embeddings" in args.routes:
+        app.include_router(embeddings_router(backend, args))
     return app
-
-
-def current_call(request: Request) -> Call:
-    """The request's id and clock, which the guard started."""
-    call: Call = request.state.call
-    return call
-
-
-CurrentCall = Annotated[Call, Depends(current_call)]
 
 
 def search_router(backend: Backend, args: AppArgs) -> APIRouter:
     """`POST /search`."""
-    router = APIRouter(tags=["search"])
+    router = APIRouter(tags=["search"], responses=documented_errors())
 
     @router.post("/search", summary="Rank the shop's products for a query")
     async def post_search(body: SearchRequest, call: CurrentCall) -> SearchResponse:
@@ -61,70 +78,44 @@ def search_router(backend: Backend, args: AppArgs) -> APIRouter:
     return router
 
 
-def rerank_router(backend: Backend, args: AppArgs) -> APIRouter:
-    """`POST /v1/rerank`."""
-    router = APIRouter(tags=["rerank"])
+def recommend_router(backend: Backend, args: AppArgs) -> APIRouter:
+    """`POST /recommend`."""
+    router = APIRouter(tags=["recommend"], responses=documented_errors())
 
-    @router.post("/v1/rerank", summary="Rank given documents for a query (Jina)")
-    async def post_rerank(body: JinaRequest, call: CurrentCall) -> JinaResponse:
-        return await jina_rerank(body, backend, args.ranker, call)
+    @router.post("/recommend", summary="What a shopper may want next, or beside a product")
+    async def post_recommend(body: RecommendRequest, call: CurrentCall) -> RecommendResponse:
+        return await recommend(body, backend, args, call)
 
     return router
 
 
-def status_router(backend: Backend, args: AppArgs) -> APIRouter:
-    """`GET /v1/models`, `/healthz` and `/readyz`."""
-    router = APIRouter(tags=["status"])
+def ingest_router(backend: Backend) -> APIRouter:
+    """`POST /ingest/products`."""
+    router = APIRouter(tags=["ingest"], responses=documented_errors())
 
-    @router.get("/v1/models", summary="The model that is served (OpenAI)")
-    async def get_models(call: CurrentCall) -> dict[str, Any]:
-        return {"object": "list", "data": [_model_card(backend, args)], "request_id": call.request_id}
+    @router.post("/ingest/products", summary="Change the catalogue: the next search sees it")
+    async def post_products(body: IngestRequest, call: CurrentCall) -> IngestResponse:
+        return await ingest(body, backend, call)
+
+    return router
+
+
+def status_router(backend: Backend) -> APIRouter:
+    """`GET /healthz` and `/readyz`."""
+    router = APIRouter(tags=["status"])
+    check = shared(backend.check)
 
     @router.get("/healthz", summary="This process answers")
     async def get_health(call: CurrentCall) -> dict[str, Any]:
         return {"status": "ok", "request_id": call.request_id}
 
-    @router.get("/readyz", summary="The retriever and the ranker answer")
+    @router.get("/readyz", summary="All replicas behind this process answer")
     async def get_ready(call: CurrentCall) -> Response:
         try:
-            await backend.check()
+            await check()
         except (OverloadedError, FailedError) as error:
             message = "a replica failed its check" if isinstance(error, FailedError) else problem_of(error).message
             return Problem(503, "not_ready", message).response(call)
         return JSONResponse({"status": "ready", "request_id": call.request_id})
 
     return router
-
-
-def _model_card(backend: Backend, args: AppArgs) -> dict[str, Any]:
-    model = backend.model
-    return {
-        "id": model.name,
-        "object": "model",
-        "created": 0,
-        "owned_by": "planogram",
-        "version": model.version,
-        "digest": model.digest,
-        "names": model_names(model, args.ranker),
-        "heads": list(model.heads),
-        "max_tokens": model.max_tokens,
-        "routes": list(args.routes),
-    }
-
-
-def _documented_errors() -> dict[int | str, dict[str, Any]]:
-    examples = {
-        400: Problem(400, "malformed", "the body is not valid JSON: Expecting value at character 0"),
-        413: Problem(413, "too_large", "the body is longer than 262144 bytes"),
-        422: validation_problem([{"loc": ("body", "top_k"), "msg": "Input should be less than or equal to 200"}]),
-        500: INTERNAL,
-        503: Problem(503, "overloaded", "the ranker has too many requests"),
-        504: Problem(504, "late", "no answer within 10 s"),
-    }
-    return {
-        status: {
-            "description": problem.kind,
-            "content": {"application/json": {"example": problem.body("b7e0c6f0b7d94b0f9a4c0f9c6f5a7b31")}},
-        }
-        for status, problem in examples.items()
-    }

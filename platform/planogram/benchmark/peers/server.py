@@ -11,8 +11,8 @@ from planogram.benchmark.peers.export import ONNX, ONNX_INT8, export_plain
 from planogram.benchmark.spawn import process, wait
 from planogram.benchmark.targets import Running
 from planogram.config import PeerName
+from planogram.serve.check import LOOPBACK
 from planogram.serve.haproxy import free_ports
-from planogram.serve.launch import LOOPBACK
 
 
 @dataclass

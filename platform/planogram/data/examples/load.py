@@ -14,6 +14,7 @@ from planogram.data.examples import clicks
 from planogram.data.examples.base import Examples, Floats, examples, numbered, product_texts, text_columns
 from planogram.data.examples.judged import relevance_examples
 from planogram.data.shop import has_table, read_table
+from planogram.data.signals import LABELS
 from planogram.data.splits import assign, take
 from planogram.data.text import clean, features_text, history_text, query_text
 from planogram.errors import DataError
@@ -180,26 +181,30 @@ def _relevance(source: Source) -> Examples:
 
 
 def _click(source: Source) -> Examples:
-    shown = _shown(source)
+    pages = shown(source)
     if source.clicks.debias == "position_feature" and source.part == "train":
-        return _rated(source, clicks.rates_by_position(shown))
-    return _rated(source, clicks.click_rates(shown, clicks.examination(shown, source.clicks)))
+        return _rated(source, clicks.rates_by_position(pages))
+    return _rated(source, clicks.click_rates(pages, clicks.examination(pages, source.clicks)))
 
 
 def _purchase(source: Source) -> Examples:
     if has_table(source.shop, "sessions"):
         return _sessions(source)
-    return _rated(source, clicks.purchase_rates(_shown(source)))
+    return _rated(source, clicks.purchase_rates(shown(source)))
 
 
-def _shown(source: Source) -> pd.DataFrame:
-    """Impressions of the part; the same query in another season is another query."""
-    shown = take(clicks.impressions(read_table(source.shop, "interactions")), source.split, source.part, "impression")
+def shown(source: Source) -> pd.DataFrame:
+    """Impressions of the part; the same query in another season is another query.
+
+    Raises:
+        DataError: there are none.
+    """
+    pages = take(clicks.impressions(read_table(source.shop, "interactions")), source.split, source.part, "impression")
     if not source.text.season:
-        return shown
-    months = shown["timestamp"].dt.month
-    texts = [query_text(q, m, source.text.language) for q, m in zip(shown["query"], months, strict=True)]
-    return shown.assign(query=texts)
+        return pages
+    months = pages["timestamp"].dt.month
+    texts = [query_text(q, m, source.text.language) for q, m in zip(pages["query"], months, strict=True)]
+    return pages.assign(query=texts)
 
 
 def _rated(source: Source, rates: pd.DataFrame) -> Examples:
@@ -252,7 +257,6 @@ def _columns(source: Source, frame: pd.DataFrame) -> pd.DataFrame:
 # Rows at the share of all that stand beside those of a product.
 SMOOTHING = 5.0
 FOLDS = 5
-LABELS = {"positive": 1.0, "recommended": 1.0, "1": 1.0, "negative": 0.0, "not_recommended": 0.0, "0": 0.0}
 
 
 def _sentiment(source: Source) -> Examples:

@@ -40,15 +40,3 @@ def test_another_model_is_not_found_and_the_served_ones_are_named(client):
     response = client.post("/v1/rerank", json={"model": "fake:4", "query": "red", "documents": ["a"]})
     assert response.status_code == 404
     assert "fake, fake:3, fake@champion" in response.json()["error"]["message"]
-
-
-def test_models_are_listed_as_openai_does(client):
-    answer = client.get("/v1/models").json()
-    assert answer["object"] == "list"
-    (card,) = answer["data"]
-    assert card["id"] == "fake" and card["object"] == "model" and card["heads"] == ["relevance", "click"]
-
-
-def test_a_folder_is_not_told_to_clients(make_client):
-    answer = make_client(ranker="/secret/place/bundle").get("/v1/models").json()
-    assert "secret" not in str(answer)

@@ -1,27 +1,16 @@
-"""Reranking in the words of other servers, so that the clients people have work unchanged.
+"""Reranking as Jina's API does it: `POST /v1/rerank`, and `/rerank` where the body has `documents`."""
 
-A dialect is a request model, a response model, and two functions between them and `Backend.score`.
-"""
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
 
-from collections.abc import Sequence
-from typing import Annotated, Any
-
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_serializer
-from pydantic_core.core_schema import SerializerFunctionWrapHandler
-
-from planogram.errors import NotFoundError
-from planogram.serve.backend import Backend, ModelInfo, Scored
-from planogram.serve.call import Call
+from planogram.serve.backend import Backend
+from planogram.serve.call import Call, CurrentCall
+from planogram.serve.dialects.shared import ModelName, check_model, deciding, ranked
+from planogram.serve.problems import MODEL_NOT_SERVED, documented_errors
 from planogram.serve.schemas import MAX_CANDIDATES, Query, Request
+from planogram.serve.settings import AppArgs
 
-ModelName = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}([@:][a-z0-9][a-z0-9._-]{0,63})?$",
-        description="name, name:version or the reference that is served; absent: the one model that is served",
-    ),
-]
+PATH = "/v1/rerank"
 
 
 class TextDocument(Request):
@@ -49,7 +38,7 @@ class JinaRequest(Request):
     model: ModelName | None = None
     query: Query
     documents: list[str | TextDocument] = Field(min_length=1, max_length=MAX_CANDIDATES)
-    top_n: int = Field(0, ge=0, description="0: all")
+    top_n: int | None = Field(None, ge=0, description="0 or absent: all")
     return_documents: bool = True
 
     def texts(self) -> list[str]:
@@ -70,10 +59,6 @@ class JinaResult(BaseModel):
     relevance_score: float
     document: JinaDocument | None = None
     truncated: bool | None = None
-
-    @model_serializer(mode="wrap")
-    def _leave_out_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if value is not None}
 
 
 class JinaUsage(BaseModel):
@@ -129,32 +114,17 @@ async def jina_rerank(request: JinaRequest, backend: Backend, reference: str, ca
                 document=JinaDocument(text=texts[index]) if request.return_documents else None,
                 truncated=scored.truncated[index] or None,
             )
-            for index, value in ranked(scored, request.top_n)
+            for index, value in ranked(deciding(scored), request.top_n)
         ],
     )
 
 
-def ranked(scored: Scored, top_n: int) -> Sequence[tuple[int, float]]:
-    """(index, score of the deciding head), best first; ties in the order of the request; `top_n` 0 is all."""
-    values = scored.values[:, scored.model.primary]
-    order = np.argsort(-values, kind="stable")
-    return [(int(index), float(values[index])) for index in (order[:top_n] if top_n else order)]
+def jina_router(backend: Backend, args: AppArgs) -> APIRouter:
+    """`POST /v1/rerank`."""
+    router = APIRouter(tags=["rerank"], responses=documented_errors(PATH, MODEL_NOT_SERVED))
 
+    @router.post(PATH, summary="Rank given documents for a query (Jina)", response_model_exclude_none=True)
+    async def post_jina_rerank(body: JinaRequest, call: CurrentCall) -> JinaResponse:
+        return await jina_rerank(body, backend, args.ranker, call)
 
-def model_names(model: ModelInfo, reference: str) -> list[str]:
-    """The names by which a request may ask for the served model."""
-    versioned = [f"{model.name}:{model.version}"] if model.version else []
-    # A folder is no name: it would tell clients about the server's disk.
-    given = [reference] if "/" not in reference else []
-    return list(dict.fromkeys([model.name, *versioned, *given]))
-
-
-def check_model(name: str | None, model: ModelInfo, reference: str) -> None:
-    """Refuse a model that is not served.
-
-    Raises:
-        NotFoundError: names those that are.
-    """
-    names = model_names(model, reference)
-    if name is not None and name not in names:
-        raise NotFoundError(f"model {name!r} is not served", allowed=", ".join(names), remedy="name one of these")
+    return router

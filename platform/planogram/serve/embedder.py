@@ -1,0 +1,76 @@
+"""The embedder: a replica that turns texts into vectors with one bi-encoder on one engine."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from planogram.data.text import clean
+from planogram.data.tokenizer import Tokens
+from planogram.engines.load import load_embedding_engine
+from planogram.serve.backend import Embedded, FailedError, ModelInfo
+from planogram.serve.batching import Job, TokenBatcher
+from planogram.serve.logs import configure_logging
+from planogram.serve.ranker import replica_cpus
+from planogram.serve.settings import EngineArgs
+
+
+class Embedder:
+    """A Ray Serve deployment over the bundle of a bi-encoder.
+
+    Args:
+        args: of the engine.
+        model: the bundle.
+
+    Raises:
+        IntegrityError: the bundle does not verify; the replica does not start.
+        ConfigError: it is no bi-encoder.
+    """
+
+    def __init__(self, args: EngineArgs, model: ModelInfo) -> None:
+        from ray import serve
+
+        configure_logging()
+        self.model = model
+        self._device = ThreadPoolExecutor(1, "infer")
+        self._tokenizer = ThreadPoolExecutor(1, "tokenize")
+        threads = args.threads or replica_cpus()
+        self._engine = self._device.submit(load_embedding_engine, model.path, args.engine, threads).result()
+        self._probe = self._engine.tokenize(["health check"])
+        batcher = TokenBatcher(self._engine.infer, self._engine.width, self._device, args.batch_tokens)
+        self._submit = serve.batch(
+            max_batch_size=args.batch_tokens,
+            batch_wait_timeout_s=args.batch_wait_ms / 1000,
+            batch_size_fn=batcher.size,
+        )(batcher.run)
+        # The first pass allocates what later ones reuse: no client waits for it.
+        self._device.submit(self._infer_probe).result()
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        """Unit vectors of texts, in their order.
+
+        Raises:
+            FailedError: the model gave a vector that is not finite.
+        """
+        tokens = await asyncio.get_running_loop().run_in_executor(self._tokenizer, self._tokenize, texts)
+        job = Job(tokens)
+        try:
+            values = await self._submit(job)
+        except asyncio.CancelledError:
+            job.abandoned = True
+            raise
+        if not np.isfinite(values).all():
+            raise FailedError(f"{self.model.name}:{self.model.version} gave a vector that is not finite")
+        return Embedded(values, tokens.truncated, job.num_tokens, self.model)
+
+    async def check_health(self) -> None:
+        """Run a tiny inference: Ray Serve replaces the replica when this fails or takes too long."""
+        await asyncio.get_running_loop().run_in_executor(self._device, self._infer_probe)
+
+    def _infer_probe(self) -> None:
+        if not np.isfinite(self._engine.infer(self._probe)).all():
+            raise FailedError(f"{self.model.path} gives vectors that are not finite")
+
+    def _tokenize(self, texts: Sequence[str]) -> Tokens:
+        return self._engine.tokenize([clean(text) for text in texts])

@@ -1,0 +1,73 @@
+"""How a shop orders its results: weights, diversity and rules, made from plain values and replaced as a whole."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from planogram.section import Section, parse
+from planogram.serve.backend import ModelInfo
+from planogram.serve.blend import Blend, BlendArgs, recommend_blend, search_blend
+from planogram.serve.conditions import Rule
+
+
+class DiversityArgs(Section):
+    """How unlike each other results are."""
+
+    weight: float = Field(0.0, ge=0, le=1, description="0: by score alone; a request may say otherwise")
+
+
+class PolicyArgs(Section):
+    """What can change while the server runs: the same keys stand under `args` and in the Gateway's `user_config`."""
+
+    blend: BlendArgs = BlendArgs()
+    diversity: DiversityArgs = DiversityArgs()
+    rules: Annotated[tuple[Rule, ...], Field(strict=False)] = Field((), description="all that hold are applied")
+
+    @model_validator(mode="after")
+    def _names_are_different(self) -> "PolicyArgs":
+        names = [rule.name for rule in self.rules]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"rules has {', '.join(twice)} twice: an explanation could not say which one it was")
+        return self
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How results are ordered.
+
+    Attributes:
+        search, recommend: weights of the two routes.
+        diversity: 0..1, where the request does not say.
+    """
+
+    search: Blend
+    recommend: Blend
+    diversity: float
+    rules: tuple[Rule, ...]
+
+    @classmethod
+    def of(cls, args: PolicyArgs, model: ModelInfo) -> "Policy":
+        """The policy for a model.
+
+        Raises:
+            NotFoundError: there is no file `blend.file`.
+            ConfigError: a weight is of a signal that the model lacks, or the file holds something else.
+        """
+        return cls(
+            search=search_blend(args.blend, model),
+            recommend=recommend_blend(args.blend, model),
+            diversity=args.diversity.weight,
+            rules=args.rules,
+        )
+
+
+def changed_policy(args: PolicyArgs, user_config: dict[str, Any], model: ModelInfo) -> Policy:
+    """The policy of a Gateway's `user_config`: its keys stand in place of those of `args`, each as a whole.
+
+    Raises:
+        NotFoundError, ConfigError: as `Policy.of`, or a key or a value is wrong.
+    """
+    changed = parse(PolicyArgs, user_config, "the Gateway's user_config")
+    kept = {name: getattr(args, name) for name in PolicyArgs.model_fields if name not in changed.model_fields_set}
+    return Policy.of(changed.model_copy(update=kept), model)
