@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from planogram.serve.answers import RecommendResponse, SearchResponse
@@ -48,3 +50,11 @@ def test_importing_the_application_starts_nothing():
 
     code = "import sys, planogram.serve.app, planogram.serve.launch; assert 'ray' not in sys.modules, 'ray'"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_an_answer_says_what_it_waited_for(client, backend):
+    backend.delay_s = 0.03
+    timing = client.post("/search", json={"query": "red shoes"}).headers["server-timing"]
+    found = {name: float(value) for name, value in re.findall(r"(\w+);dur=([0-9.]+)", timing)}
+    assert found.keys() == {"retrieve", "rank"} and found["rank"] >= 30 > found["retrieve"]
+    assert "server-timing" not in client.get("/healthz").headers
