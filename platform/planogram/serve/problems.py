@@ -16,6 +16,8 @@ from planogram.serve.shapes import shape_of
 
 MAX_FIELDS = 10
 MAX_NAME_CHARS = 64
+# The branch of a request that may be of two kinds is no field of it.
+BRANCHES = ("tei", "jina")
 
 
 class MalformedError(RequestError):
@@ -203,4 +205,6 @@ def _one_line(error: PlanogramError) -> str:
 def _param(location: Iterable[Any]) -> str:
     # Names come from the client: bounded, and without characters that UTF-8 cannot carry.
     parts = [str(part)[:MAX_NAME_CHARS].encode("ascii", "backslashreplace").decode() for part in location]
-    return ".".join(parts[1:] if len(parts) > 1 and parts[0] == "body" else parts)
+    if len(parts) > 1 and parts[0] == "body":
+        parts = parts[2:] if len(parts) > 2 and parts[1] in BRANCHES else parts[1:]
+    return ".".join(parts)

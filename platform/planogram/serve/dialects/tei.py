@@ -93,15 +93,20 @@ def _check_lengths(scored: Scored) -> None:
         )
 
 
-def dialect_of(body: Any) -> str:
-    """Whose request a body of `/rerank` is: Jina's where it has `documents` and no `texts`."""
+def dialect_of(body: Any) -> str | None:
+    """Whose request a body of `/rerank` is: the branch, or None where it is neither's."""
     if isinstance(body, dict):
-        return "jina" if "documents" in body and "texts" not in body else "tei"
-    return "jina" if isinstance(body, JinaRequest) else "tei"
+        return "tei" if "texts" in body else "jina" if "documents" in body else None
+    return "tei" if isinstance(body, TeiRequest) else "jina" if isinstance(body, JinaRequest) else None
 
 
 RerankRequest = Annotated[
-    Annotated[TeiRequest, Tag("tei")] | Annotated[JinaRequest, Tag("jina")], Discriminator(dialect_of)
+    Annotated[TeiRequest, Tag("tei")] | Annotated[JinaRequest, Tag("jina")],
+    Discriminator(
+        dialect_of,
+        custom_error_type="neither",
+        custom_error_message="Give an object with `texts` (Text Embeddings Inference) or `documents` (Jina)",
+    ),
 ]
 
 
