@@ -8,6 +8,7 @@ from planogram import blend, storage
 from planogram.config import BlendConfig
 from planogram.data.signals import popularity, review_sentiment
 from planogram.errors import ConfigError, DataError
+from planogram.evaluate.weights import fit_weights
 from planogram.serve.backend import ModelInfo
 from planogram.serve.blend import BlendArgs, search_blend
 
@@ -30,7 +31,7 @@ def noisy_rows(weights: dict[str, float], queries: int = 80, seed: int = 0) -> p
 
 def test_weights_are_found_whatever_the_level_of_a_query():
     rows = noisy_rows({"relevance": 1.0, "popularity": 0.4, "margin": -0.5, "stock": 0.0})
-    found = blend.fit_weights(rows, ["relevance", "popularity", "margin", "stock"])
+    found = fit_weights(rows, ["relevance", "popularity", "margin", "stock"])
     assert found["relevance"] == 1.0
     assert found["popularity"] == pytest.approx(0.4, abs=0.12)
     assert found["margin"] == pytest.approx(-0.5, abs=0.12)
@@ -41,20 +42,20 @@ def test_rows_that_are_seen_often_count_more():
     sure = noisy_rows({"a": 1.0, "b": 0.0}, seed=1)
     other = noisy_rows({"a": 0.0, "b": 1.0}, seed=2).assign(weight=0.1)
     other["query"] = "other-" + other["query"]
-    assert blend.fit_weights(pd.concat([sure, other]), ["a", "b"])["b"] < 0.4
+    assert fit_weights(pd.concat([sure, other]), ["a", "b"])["b"] < 0.4
 
 
 def test_a_signal_that_never_differs_has_no_weight():
     rows = noisy_rows({"a": 1.0}).assign(margin=0.3)
-    assert blend.fit_weights(rows, ["a", "margin"]) == {"a": 1.0}
+    assert fit_weights(rows, ["a", "margin"]) == {"a": 1.0}
 
 
 def test_grades_that_do_not_differ_teach_nothing():
     rows = noisy_rows({"a": 1.0}).assign(grade=1.0)
     with pytest.raises(DataError, match="different grades"):
-        blend.fit_weights(rows, ["a"])
+        fit_weights(rows, ["a"])
     with pytest.raises(DataError, match="no signal differs"):
-        blend.fit_weights(noisy_rows({"a": 1.0}).assign(a=0.0), ["a"])
+        fit_weights(noisy_rows({"a": 1.0}).assign(a=0.0), ["a"])
 
 
 def test_sentiment_is_drawn_to_the_mean_of_the_shop_where_reviews_are_few():

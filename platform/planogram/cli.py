@@ -249,6 +249,52 @@ def benchmark_engines(
         _show_engines(result)
 
 
+@benchmark_app.command("serving")
+def benchmark_serving(
+    bundle: Annotated[str | None, typer.Option(help="Stands for --set bundle=…")] = None,
+    config_path: Config = None,
+    settings: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the server beside its own engine and beside other servers of the same model.
+
+    Example: planogram benchmark serving --bundle shop-ranker@champion --set shop=shop --set workloads=[rerank,search]
+    """
+    from planogram.benchmark.serving import run
+    from planogram.benchmark.serving_report import render
+
+    overrides = [*([f"bundle={bundle}"] if bundle else []), *(settings or ())]
+    result = run(section.load(config.BenchmarkServingConfig, config_path, overrides))
+    if as_json:
+        _print_json(result)
+    else:
+        Console().print(render(result))
+        typer.echo("\n".join((result["file"], result["plot"], result["page"])))
+
+
+@benchmark_app.command("reliability")
+def benchmark_reliability(
+    bundle: Annotated[str | None, typer.Option(help="Stands for --set bundle=…")] = None,
+    config_path: Config = None,
+    settings: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Break the server while clients ask: kill and freeze replicas, overload it, deploy it anew, let it scale.
+
+    Example: planogram benchmark reliability --bundle shop-ranker@champion --set scenarios=[kill,overload]
+    """
+    from planogram.benchmark.reliability import run
+    from planogram.benchmark.reliability_report import render
+
+    overrides = [*([f"bundle={bundle}"] if bundle else []), *(settings or ())]
+    result = run(section.load(config.BenchmarkReliabilityConfig, config_path, overrides))
+    if as_json:
+        _print_json(result)
+    else:
+        Console().print(render(result))
+        typer.echo("\n".join((result["file"], result["plot"], result["page"])))
+
+
 @models_app.command("list")
 def list_models(as_json: AsJson = False) -> None:
     """List all models with their versions and aliases.

@@ -119,7 +119,7 @@ def _test_queries(config: DemoConfig, shop: str) -> list[str]:
 def _search(url: str, query: str) -> None:
     response = httpx.post(f"{url}/search", json={"query": query, "top_k": 5}, timeout=30)
     answer = response.raise_for_status().json()
-    reason = f", degraded: {answer['degraded_reason']}" if answer["degraded"] else ""
+    reason = f", degraded: {answer['reason']}" if answer["degraded"] else ""
     table = Table("", "product", "price", "stock", "score", title=f"{query!r} in {answer['took_ms']:.0f} ms{reason}")
     for result in answer["results"]:
         price = "" if result["price"] is None else f"{result['price']:.2f} {result['currency'] or ''}".strip()

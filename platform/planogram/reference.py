@@ -19,6 +19,8 @@ STAGES: dict[str, type[Section]] = {
     "planogram compress": config.CompressConfig,
     "planogram benchmark training": config.BenchmarkTrainingConfig,
     "planogram benchmark engines": config.BenchmarkEnginesConfig,
+    "planogram benchmark serving": config.BenchmarkServingConfig,
+    "planogram benchmark reliability": config.BenchmarkReliabilityConfig,
     "planogram demo": config.DemoConfig,
 }
 HEAD = """# Configuration

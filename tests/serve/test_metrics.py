@@ -110,8 +110,8 @@ def test_refusals_are_counted_by_cause_and_name(make_client, tmp_path, recorded)
 def test_a_batch_says_how_full_it_was_how_long_it_waited_and_computed(engine, recorded):
     jobs = [Job(engine.tokenize([("red lamp", "blue lamp now")] * 2)) for _ in range(2)]
     with ThreadPoolExecutor(1) as executor:
-        asyncio.run(TokenBatcher(engine, executor, 40).run(jobs))
-        asyncio.run(TokenBatcher(engine, executor, 8).run(jobs))
+        asyncio.run(TokenBatcher(engine.infer, 2, executor, 40).run(jobs))
+        asyncio.run(TokenBatcher(engine.infer, 2, executor, 8).run(jobs))
     assert [value for value, _ in recorded.of(metrics.BATCH_FILL)] == [0.5, 1.0]
     waits = [value for value, _ in recorded.of(metrics.QUEUE_SECONDS)]
     assert len(waits) == 4 and 0 < waits[0] < waits[2] < 10
@@ -121,7 +121,7 @@ def test_a_batch_says_how_full_it_was_how_long_it_waited_and_computed(engine, re
 def test_the_time_of_a_pass_that_fails_counts_too(engine, recorded, monkeypatch):
     monkeypatch.setattr(engine, "infer", lambda tokens: 1 / 0)
     with ThreadPoolExecutor(1) as executor, pytest.raises(ZeroDivisionError):
-        asyncio.run(TokenBatcher(engine, executor, 40).run([Job(engine.tokenize([("a", "b")]))]))
+        asyncio.run(TokenBatcher(engine.infer, 2, executor, 40).run([Job(engine.tokenize([("a", "b")]))]))
     assert len(recorded.of(metrics.BUSY_SECONDS)) == 1
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -192,3 +194,12 @@ def test_a_request_may_say_how_different_results_are(client):
     assert mixed[0]["product_id"] == "p-2" and mixed[0]["explanation"]["diversity_penalty"] == 0
     assert any(result["explanation"]["diversity_penalty"] > 0 for result in mixed[1:])
     assert client.post("/search", json={"query": "red", "diversity": 1.5}).status_code == 422
+
+
+def test_a_model_that_lacks_a_signal_of_the_blend_does_not_order_unnoticed(client, backend):
+    backend.set_policy(blend={"weights": {"click": 1.0}})
+    backend.model = replace(backend.model, heads=("relevance", "purchase"))
+    answer = client.post("/search", json={"query": "red shoes"}).json()
+    assert answer["degraded"] is True and answer["reason"] == "signal_missing"
+    assert [result["product_id"] for result in answer["results"]] == ["p-1", "p-2", "p-3"]
+    assert {result["score"] for result in answer["results"]} == {None}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from planogram.benchmark.machine import has_vnni
 from planogram.compress.export import INPUTS, Float32, example_inputs
@@ -32,7 +33,6 @@ class OnnxEngine:
     def __init__(self, uri: str, threads: int) -> None:
         try:
             import onnxruntime
-            from onnxruntime.quantization import QuantType, quantize_dynamic
         except ImportError as error:
             raise ConfigError(
                 "ONNX Runtime is not installed", remedy="pip install -c constraints.txt 'planogram[benchmark]'"
@@ -43,10 +43,8 @@ class OnnxEngine:
         self._names = INPUTS[: 4 if columns else 3]
         with tempfile.TemporaryDirectory(prefix="planogram-") as folder:
             plain, quantized = Path(folder, "model.onnx"), Path(folder, "int8.onnx")
-            _export(self._torch, self._names, columns, plain)
-            # Its users choose the same by naming their CPU.
-            reduced = not has_vnni()
-            quantize_dynamic(plain, quantized, weight_type=QuantType.QInt8, per_channel=True, reduce_range=reduced)
+            export_onnx(Float32(self._torch.model).eval(), columns, plain)
+            quantize_onnx(plain, quantized)
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
             self.size_mb = quantized.stat().st_size / 2**20
@@ -67,19 +65,35 @@ class OnnxEngine:
         return self._torch.finish(logits)
 
 
-def _export(engine: TorchEngine, names: Sequence[str], columns: int, path: Path) -> None:
+def export_onnx(model: nn.Module, columns: int, path: Path) -> None:
+    """Write a model of tensors as an ONNX graph, for texts of any number and length.
+
+    Args:
+        model: in evaluation mode; takes the arrays of a `Batch` and gives logits.
+        columns: of the features beside the text; 0: none.
+        path: new file.
+    """
     shapes = {name: {0: "pairs", 1: "tokens"} for name in INPUTS[:3]}
     if columns:
         shapes["features"] = {0: "pairs"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            Float32(engine.model).eval(),
+            model,
             example_inputs(columns),
             path,
-            input_names=list(names),
+            input_names=list(shapes),
             output_names=["logits"],
-            dynamic_axes=shapes,
+            dynamic_axes=shapes | {"logits": {0: "pairs"}},
             opset_version=17,
             dynamo=False,
         )
+
+
+def quantize_onnx(plain: Path, quantized: Path) -> None:
+    """Quantize a graph dynamically to int8, by output channel, as sentence-transformers does."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    # Its users choose the same by naming their CPU.
+    reduced = not has_vnni()
+    quantize_dynamic(plain, quantized, weight_type=QuantType.QInt8, per_channel=True, reduce_range=reduced)

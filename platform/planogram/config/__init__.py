@@ -1,5 +1,14 @@
 """The configuration: one typed section for every stage. This package names its parts; see `planogram.section`."""
 
+from planogram.config.benchmark import (
+    BenchmarkReliabilityConfig,
+    BenchmarkServingConfig,
+    PeerName,
+    RequestsConfig,
+    ScenarioName,
+    ServeFlags,
+    WorkloadName,
+)
 from planogram.config.compress import (
     EXPORTS,
     BenchmarkEnginesConfig,
@@ -68,6 +77,8 @@ __all__ = [
     "AdapterMethod",
     "BackboneConfig",
     "BenchmarkEnginesConfig",
+    "BenchmarkReliabilityConfig",
+    "BenchmarkServingConfig",
     "BenchmarkTrainingConfig",
     "BlendConfig",
     "CalibrationConfig",
@@ -88,14 +99,18 @@ __all__ = [
     "LossConfig",
     "NextItemConfig",
     "OptimizerConfig",
+    "PeerName",
     "Pooling",
     "PretrainConfig",
     "PruneConfig",
     "QuantizeConfig",
     "RecoveryConfig",
     "RepeatConfig",
+    "RequestsConfig",
     "RunConfig",
+    "ScenarioName",
     "SequenceConfig",
+    "ServeFlags",
     "SimulateConfig",
     "SplitConfig",
     "TextConfig",
@@ -107,5 +122,6 @@ __all__ = [
     "TrainConfig",
     "TrainingMethod",
     "TransitionConfig",
+    "WorkloadName",
     "load_finetune",
 ]

@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -23,6 +24,7 @@ class Call:
         reason: why the answer is a fallback, or the kind of error; empty: neither.
         key: name of the API key, never the key; empty: none.
         trace_id: 32 hexadecimal digits of the client's or the server's trace; empty: none.
+        stages_ms: milliseconds of what the answer waited for, by name.
     """
 
     request_id: str
@@ -31,6 +33,7 @@ class Call:
     key: str = ""
     trace_id: str = ""
     started_s: float = field(default_factory=time.perf_counter)
+    stages_ms: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, request_id: str | None, path: str = "", traceparent: str | None = None) -> "Call":
@@ -44,12 +47,31 @@ class Call:
         known = request_id is not None and REQUEST_ID.match(request_id)
         name = request_id if request_id and known else uuid.uuid4().hex
         trace = TRACEPARENT.match(traceparent or "")
-        return cls(name, path, trace_id=trace[1] if trace else "")
+        call = cls(name, path, trace_id=trace[1] if trace else "")
+        _CURRENT.set(call)
+        return call
+
+    @staticmethod
+    def current() -> "Call | None":
+        """The request that is being answered here; None outside of one."""
+        return _CURRENT.get()
+
+    def waited(self, stage: str, seconds: float) -> None:
+        """Count seconds for one stage of the answer."""
+        self.stages_ms[stage] = self.stages_ms.get(stage, 0.0) + seconds * 1000
+
+    @property
+    def server_timing(self) -> str:
+        """The stages as the value of a `Server-Timing` header (W3C Server Timing)."""
+        return ", ".join(f"{name};dur={value:.3f}" for name, value in self.stages_ms.items())
 
     @property
     def took_ms(self) -> float:
         """Milliseconds since the request came, to the microsecond."""
         return round((time.perf_counter() - self.started_s) * 1000, 3)
+
+
+_CURRENT: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
 def current_call(request: Request) -> Call:

@@ -6,7 +6,7 @@ What is known at the end goes to the log, the metrics and the span.
 import asyncio
 import logging
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from planogram.errors import PlanogramError, RequestError
@@ -27,15 +27,18 @@ POLICY_VIOLATION = 1008
 
 
 class _Reply:
-    """Sends on, and remembers the status."""
+    """Sends on with the times of the answer's stages, and remembers the status."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, call: Call) -> None:
         self._send = send
+        self._call = call
         self.status: int | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = int(message["status"])
+            if timing := self._call.server_timing:
+                MutableHeaders(scope=message)["Server-Timing"] = timing
         await self._send(message)
 
 
@@ -61,15 +64,16 @@ class Guard:
             # No route speaks it, and no check below would see it.
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         elif scope["type"] == "http":
-            await self._request(scope, receive, _Reply(send))
+            await self._request(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
-    async def _request(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         call = Call.begin(headers.get("x-request-id"), path, headers.get("traceparent"))
         scope.setdefault("state", {})["call"] = call
+        reply = _Reply(send, call)
         status = CLIENT_CLOSED
         with self.tracing.request(call, headers) as span:
             try:

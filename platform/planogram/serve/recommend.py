@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from planogram.data.text import clean, history_text
-from planogram.serve.answers import Model, RecommendResponse, results
+from planogram.serve.answers import Model, RecommendResponse
 from planogram.serve.backend import Backend, Filters, Retrieved, Scored
 from planogram.serve.blend import Blend
 from planogram.serve.call import Call
 from planogram.serve.order import arrange
+from planogram.serve.results import results
 from planogram.serve.rules import ActiveRules, Product
 from planogram.serve.schemas import MAX_CANDIDATES, RecommendRequest
 from planogram.serve.settings import AppArgs
@@ -152,7 +153,7 @@ async def _score(
     text = _text(shopper, blend, backend)
     if not text or not blend.needs(backend.model.heads):
         return None
-    return await score(text, products, backend, args, call)
+    return await score(text, products, blend, backend, args, call)
 
 
 def _text(shopper: Shopper, blend: Blend, backend: Backend) -> str:

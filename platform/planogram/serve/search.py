@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from planogram.errors import OverloadedError
-from planogram.serve.answers import Model, SearchResponse, results
+from planogram.serve.answers import Model, SearchResponse
 from planogram.serve.attribution import MAX_DOCUMENTS
 from planogram.serve.backend import Backend, FailedError, Retrieved, TokenWeight
 from planogram.serve.call import Call
 from planogram.serve.order import arrange
+from planogram.serve.results import results
 from planogram.serve.rules import ActiveRules, Product
 from planogram.serve.schemas import SearchRequest
 from planogram.serve.settings import AppArgs
@@ -27,7 +28,7 @@ async def search(request: SearchRequest, backend: Backend, args: AppArgs, call: 
     query = found.corrected_query or request.query
     rules = ActiveRules.select(policy.rules, "search", query, request.filters.category)
     products = rules.visible(await with_pinned(found.products, request, rules, backend))
-    scored = await score(query, products, backend, args, call)
+    scored = await score(query, products, policy.search, backend, args, call)
     arrangement = arrange(
         products, scored, policy.search, rules, diversity_of(request, policy.diversity), request.top_k
     )

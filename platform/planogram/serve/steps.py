@@ -5,6 +5,7 @@ from typing import Any
 
 from planogram.errors import OverloadedError
 from planogram.serve.backend import Backend, Document, FailedError, LateError, Scored, UnavailableError
+from planogram.serve.blend import Blend, signal_names
 from planogram.serve.call import Call
 from planogram.serve.rules import ActiveRules, Product
 from planogram.serve.schemas import ResultsRequest
@@ -27,15 +28,25 @@ async def with_pinned(
     return products + await backend.lookup(missing, request.filters.conditions())
 
 
-async def score(query: str, products: Sequence[Document], backend: Backend, args: AppArgs, call: Call) -> Scored | None:
-    """The ranker's scores; None without products, and where it does not answer, which the call then says."""
+async def score(
+    query: str, products: Sequence[Document], blend: Blend, backend: Backend, args: AppArgs, call: Call
+) -> Scored | None:
+    """The ranker's scores, and None without products.
+
+    Also None where the ranker does not answer, or another model answers that lacks a signal of the blend, as while one
+    is exchanged for another; the call then says so.
+    """
     if not products:
         return None
     try:
-        return await backend.score(query, products, args.limits.ranker_timeout_s)
+        scored = await backend.score(query, products, args.limits.ranker_timeout_s)
     except (OverloadedError, FailedError) as error:
         call.reason = fallback_reason("ranker", error)
         return None
+    if blend.weights.keys() <= set(signal_names(scored.model)):
+        return scored
+    call.reason = "signal_missing"
+    return None
 
 
 def fallback_reason(what: str, error: OverloadedError | FailedError) -> str:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from planogram.errors import OverloadedError
 from planogram.serve import metrics
 from planogram.serve.backend import Backend, LateError, Retrieved, Scored, UnavailableError
+from planogram.serve.call import Call
 from planogram.serve.tracing import OFF, Attribute, Tracing
 
 # Method of a backend -> the step that it is. Others pass unwatched.
@@ -38,7 +39,10 @@ class _Watched:
                     metrics.add(metrics.STEP_ERRORS, step=step, kind=kind_of(error))
                     raise
                 finally:
-                    metrics.observe(metrics.STEP_SECONDS, time.perf_counter() - started_s, step=step)
+                    seconds = time.perf_counter() - started_s
+                    metrics.observe(metrics.STEP_SECONDS, seconds, step=step)
+                    if current := Call.current():
+                        current.waited(step, seconds)
                 span.say(facts(answer))
             if isinstance(answer, Scored):
                 metrics.count_documents(answer.truncated)

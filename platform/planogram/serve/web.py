@@ -19,6 +19,7 @@ from planogram.serve.dialects.vllm import vllm_router
 from planogram.serve.guard import Guard
 from planogram.serve.ingest import IngestRequest, IngestResponse, ingest
 from planogram.serve.problems import Problem, documented_errors, install, problem_of
+from planogram.serve.readiness import shared
 from planogram.serve.recommend import recommend
 from planogram.serve.schemas import RecommendRequest, SearchRequest
 from planogram.serve.search import search
@@ -102,6 +103,7 @@ def ingest_router(backend: Backend) -> APIRouter:
 def status_router(backend: Backend) -> APIRouter:
     """`GET /healthz` and `/readyz`."""
     router = APIRouter(tags=["status"])
+    check = shared(backend.check)
 
     @router.get("/healthz", summary="This process answers")
     async def get_health(call: CurrentCall) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def status_router(backend: Backend) -> APIRouter:
     @router.get("/readyz", summary="All replicas behind this process answer")
     async def get_ready(call: CurrentCall) -> Response:
         try:
-            await backend.check()
+            await check()
         except (OverloadedError, FailedError) as error:
             message = "a replica failed its check" if isinstance(error, FailedError) else problem_of(error).message
             return Problem(503, "not_ready", message).response(call)

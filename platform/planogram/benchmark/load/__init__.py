@@ -1,0 +1,1 @@
+"""A load generator in a process of its own: its requests, its clients, and what they saw."""

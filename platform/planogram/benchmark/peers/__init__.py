@@ -1,0 +1,1 @@
+"""Other servers of the same model: their environments, and the model as they read it."""

@@ -1,0 +1,77 @@
+"""What clients notice when something breaks: scenarios one after the other, each on a server of its own."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from planogram import storage
+from planogram.benchmark.bodies import Texts, Workload, rerank
+from planogram.benchmark.columns import serve_config
+from planogram.benchmark.load.generator import Generator
+from planogram.benchmark.machine import machine
+from planogram.benchmark.reliability_report import page, plot
+from planogram.benchmark.scenarios import SCENARIOS
+from planogram.benchmark.scene import Result, Scene
+from planogram.benchmark.spawn import TargetError
+from planogram.benchmark.targets import PlanogramServer
+from planogram.config import BenchmarkReliabilityConfig, ScenarioName
+from planogram.registry.store import Registry
+
+FOLDER = "benchmarks"
+
+
+def run(config: BenchmarkReliabilityConfig) -> dict[str, Any]:
+    """Play every scenario.
+
+    Returns:
+        `name`, `machine`, `scenarios` (name -> what its function returns), `failed` (name -> why it could not be
+        played), `config`, and `file`, `plot` and `page`, where they stand.
+
+    Raises:
+        NotFoundError: there is no such bundle or shop.
+        ConfigError: the model does not read so many tokens.
+        TargetError: no scenario could be played.
+    """
+    storage.check_name(config.name, "name of a benchmark")
+    bundle = Registry().resolve(config.bundle).path
+    workload = rerank(Texts(bundle, config.shop, config.requests))
+    found, failed = {}, {}
+    for name in track(config.scenarios, "scenarios", console=Console(stderr=True), transient=True):
+        try:
+            found[name] = _play(config, name, bundle, workload)
+        except TargetError as error:
+            failed[name] = str(error)
+    if not found:
+        raise TargetError("no scenario could be played: " + "; ".join(failed.values()))
+    shown = {"name": config.name, "machine": machine(config.threads), "scenarios": found, "failed": failed}
+    result = {**shown, "config": config.model_dump(mode="json")}
+    place = storage.join(storage.home(), FOLDER, config.name)
+    picture = plot(result)
+    storage.write_json(f"{place}.json", result)
+    storage.write_bytes(f"{place}.png", picture)
+    storage.write_bytes(f"{place}.html", page(result, picture))
+    return result | {"file": f"{place}.json", "plot": f"{place}.png", "page": f"{place}.html"}
+
+
+def _play(config: BenchmarkReliabilityConfig, name: ScenarioName, bundle: str, workload: Workload) -> Result:
+    server = PlanogramServer(
+        f"reliability/{name}", _config(config, name, bundle), "both", config.num_cpus, config.start_timeout_s
+    )
+    # A generator of its own: a scenario that fails may leave one at work.
+    with server.started() as running, Generator() as generator:
+        return SCENARIOS[name](Scene(config, workload, generator, server, running))
+
+
+def _config(config: BenchmarkReliabilityConfig, name: ScenarioName, bundle: str) -> dict[str, Any]:
+    args = {
+        "routes": ["rerank"],
+        "ranker": bundle,
+        "engine": {"engine": config.engine, "threads": config.threads, "batch_tokens": 4096},
+    }
+    scaling: dict[str, Any] = {"min_replicas": config.replicas, "max_replicas": config.replicas}
+    if name == "autoscale":
+        # Fast both ways, so that minutes show what takes hours in a shop.
+        delays = {"upscale_delay_s": 1, "downscale_delay_s": 5, "look_back_period_s": 5, "metrics_interval_s": 1}
+        scaling = {"min_replicas": 1, "max_replicas": config.replicas, "target_ongoing_requests": 2, **delays}
+    return serve_config(args, {"autoscaling_config": scaling})
