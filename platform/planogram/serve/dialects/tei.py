@@ -10,7 +10,8 @@ from planogram.serve.backend import Backend, Scored
 from planogram.serve.call import CurrentCall
 from planogram.serve.dialects.jina import JinaRequest, JinaResponse, jina_rerank
 from planogram.serve.dialects.shared import deciding, ranked
-from planogram.serve.problems import MODEL_NOT_SERVED, EmptyError, documented_errors
+from planogram.serve.documented import MODEL_NOT_SERVED, documented_errors
+from planogram.serve.problems import EmptyError
 from planogram.serve.schemas import MAX_CANDIDATES, Query, Request
 from planogram.serve.settings import AppArgs
 
