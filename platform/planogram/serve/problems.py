@@ -16,6 +16,8 @@ from planogram.serve.shapes import shape_of
 
 MAX_FIELDS = 10
 MAX_NAME_CHARS = 64
+# The branch of a request that may be of two kinds is no field of it.
+BRANCHES = ("tei", "jina")
 
 
 class MalformedError(RequestError):
@@ -115,11 +117,6 @@ class Problem:
 
 INTERNAL = Problem(500, "internal", "the server failed to answer; its log has the reason under this request_id")
 
-REQUEST_ID = "b7e0c6f0b7d94b0f9a4c0f9c6f5a7b31"
-MODEL_NOT_SERVED = Problem(
-    404, "model_not_found", "model 'other' is not served; allowed: shop-ranker, shop-ranker:3; name one of these"
-)
-
 
 def problem_of(error: Exception) -> Problem:
     """Find the problem of an error. What is not the client's stays in the log."""
@@ -136,37 +133,6 @@ def validation_problem(errors: Iterable[Mapping[str, Any]]) -> Problem:
     shown = fields[:MAX_FIELDS]
     more = f" (and {len(fields) - MAX_FIELDS} more)" if len(fields) > MAX_FIELDS else ""
     return Problem(422, "validation", "; ".join(f"{param}: {message}" for param, message in shown) + more, shown)
-
-
-def documented_errors(path: str = "", *more: Problem) -> dict[int | str, dict[str, Any]]:
-    """What FastAPI's `responses` say of a route's errors: model and examples per status, in the path's shape.
-
-    Args:
-        path: of the route.
-        more: errors beside those that every route has.
-    """
-    shape = shape_of(path)
-    documented: dict[int | str, dict[str, Any]] = {}
-    for problem in (
-        Problem(400, "malformed", "the body is not valid JSON: Expecting value at character 0"),
-        Problem(401, "unauthorized", "the request has no key; send the header Authorization: Bearer KEY"),
-        Problem(403, "forbidden", "the key lacks the scope read"),
-        Problem(413, "too_large", "the body is longer than 262144 bytes"),
-        Problem(429, "rate_limited", "the key has sent too many requests; send the request again in 2 s"),
-        validation_problem([{"loc": ("body", "query"), "msg": "Field required"}]),
-        INTERNAL,
-        Problem(503, "overloaded", "the ranker has too many requests"),
-        Problem(504, "late", "no answer within 10 s"),
-        *more,
-    ):
-        entry = documented.setdefault(
-            shape.status(problem),
-            {"model": shape.model, "description": problem.kind, "content": {"application/json": {"examples": {}}}},
-        )
-        examples = entry["content"]["application/json"]["examples"]
-        examples[problem.kind] = {"value": shape.body(problem, REQUEST_ID)}
-    # FastAPI would add a 422 of its own shape to a route that answers an invalid body by another status.
-    return documented if 422 in documented else {**documented, "4XX": {"model": shape.model, "description": "other"}}
 
 
 def install(app: FastAPI) -> None:
@@ -203,4 +169,6 @@ def _one_line(error: PlanogramError) -> str:
 def _param(location: Iterable[Any]) -> str:
     # Names come from the client: bounded, and without characters that UTF-8 cannot carry.
     parts = [str(part)[:MAX_NAME_CHARS].encode("ascii", "backslashreplace").decode() for part in location]
-    return ".".join(parts[1:] if len(parts) > 1 and parts[0] == "body" else parts)
+    if len(parts) > 1 and parts[0] == "body":
+        parts = parts[2:] if len(parts) > 2 and parts[1] in BRANCHES else parts[1:]
+    return ".".join(parts)

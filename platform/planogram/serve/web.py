@@ -16,9 +16,10 @@ from planogram.serve.dialects.jina import jina_router
 from planogram.serve.dialects.openai import embeddings_router, models_router
 from planogram.serve.dialects.tei import tei_router
 from planogram.serve.dialects.vllm import vllm_router
+from planogram.serve.documented import documented_errors
 from planogram.serve.guard import Guard
 from planogram.serve.ingest import IngestRequest, IngestResponse, ingest
-from planogram.serve.problems import Problem, documented_errors, install, problem_of
+from planogram.serve.problems import Problem, install, problem_of
 from planogram.serve.readiness import shared
 from planogram.serve.recommend import recommend
 from planogram.serve.schemas import RecommendRequest, SearchRequest

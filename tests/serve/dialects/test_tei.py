@@ -54,12 +54,14 @@ def test_cutting_at_the_end_is_the_rule(client, direction):
     ("body", "status", "kind", "named"),
     [
         ({**BODY, "texts": []}, 400, "empty", "texts"),
-        ({"query": "red"}, 422, "validation", "texts"),
+        ({"query": "red"}, 422, "validation", "`texts` (Text Embeddings Inference) or `documents` (Jina)"),
+        ({"texts": ["a"]}, 422, "validation", "query: "),
+        ({"documents": ["a"]}, 422, "validation", "query: "),
         ({**BODY, "texts": ["a"] * 1001}, 422, "validation", "texts"),
         ({**BODY, "texts": [5]}, 422, "validation", "texts.0"),
         ({**BODY, "truncation_direction": "up"}, 422, "validation", "truncation_direction"),
         ({**BODY, "documents": ["a"]}, 422, "validation", "documents"),
-        (["red"], 422, "validation", ""),
+        (["red"], 422, "validation", "object"),
     ],
 )
 def test_an_error_has_a_message_and_a_type(client, body, status, kind, named):
@@ -67,6 +69,7 @@ def test_an_error_has_a_message_and_a_type(client, body, status, kind, named):
     assert response.status_code == status
     assert set(response.json()) == {"error", "error_type"}
     assert response.json()["error_type"] == kind and named in response.json()["error"]
+    assert not response.json()["error"].startswith(("tei.", "jina."))
 
 
 @pytest.mark.parametrize(

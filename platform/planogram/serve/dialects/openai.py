@@ -14,7 +14,7 @@ from planogram.errors import RequestError
 from planogram.serve.backend import Backend, FailedError, Following, ModelInfo
 from planogram.serve.call import Call, CurrentCall
 from planogram.serve.dialects.shared import ModelName, check_model, model_names
-from planogram.serve.problems import MODEL_NOT_SERVED, documented_errors
+from planogram.serve.documented import MODEL_NOT_SERVED, documented_errors
 from planogram.serve.schemas import MAX_CANDIDATES, Request
 from planogram.serve.settings import AppArgs
 

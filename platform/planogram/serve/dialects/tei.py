@@ -10,7 +10,8 @@ from planogram.serve.backend import Backend, Scored
 from planogram.serve.call import CurrentCall
 from planogram.serve.dialects.jina import JinaRequest, JinaResponse, jina_rerank
 from planogram.serve.dialects.shared import deciding, ranked
-from planogram.serve.problems import MODEL_NOT_SERVED, EmptyError, documented_errors
+from planogram.serve.documented import MODEL_NOT_SERVED, documented_errors
+from planogram.serve.problems import EmptyError
 from planogram.serve.schemas import MAX_CANDIDATES, Query, Request
 from planogram.serve.settings import AppArgs
 
@@ -93,15 +94,20 @@ def _check_lengths(scored: Scored) -> None:
         )
 
 
-def dialect_of(body: Any) -> str:
-    """Whose request a body of `/rerank` is: Jina's where it has `documents` and no `texts`."""
+def dialect_of(body: Any) -> str | None:
+    """Whose request a body of `/rerank` is: the branch, or None where it is neither's."""
     if isinstance(body, dict):
-        return "jina" if "documents" in body and "texts" not in body else "tei"
-    return "jina" if isinstance(body, JinaRequest) else "tei"
+        return "tei" if "texts" in body else "jina" if "documents" in body else None
+    return "tei" if isinstance(body, TeiRequest) else "jina" if isinstance(body, JinaRequest) else None
 
 
 RerankRequest = Annotated[
-    Annotated[TeiRequest, Tag("tei")] | Annotated[JinaRequest, Tag("jina")], Discriminator(dialect_of)
+    Annotated[TeiRequest, Tag("tei")] | Annotated[JinaRequest, Tag("jina")],
+    Discriminator(
+        dialect_of,
+        custom_error_type="neither",
+        custom_error_message="Give an object with `texts` (Text Embeddings Inference) or `documents` (Jina)",
+    ),
 ]
 
 
