@@ -110,6 +110,8 @@ def redeploy(scene: Scene) -> Result:
     time.sleep(config.seconds / 6)
     parts = ("Gateway", "Ranker")
     before = {part: scene.server.replicas(part) for part in parts}
+    if not all(before.values()):
+        raise TargetError("no gateway or no ranker runs", remedy="look at the server's log")
     scene.server.deploy(changed(scene.server.config))
 
     def replaced() -> bool:

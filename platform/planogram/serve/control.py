@@ -1,6 +1,7 @@
 """A running Ray Serve seen and changed from the process that started it: its replicas, and a new config for them."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from planogram.errors import ClusterError
@@ -29,13 +30,22 @@ def replicas() -> list[Replica]:
     Raises:
         ClusterError: Ray Serve does not run here.
     """
-    details = _client().get_serve_details()
+    return listed(_client().get_serve_details())
+
+
+def listed(details: dict[str, Any]) -> list[Replica]:
+    """The replicas in what Ray Serve's controller says of itself."""
     return [
-        Replica(replica["replica_id"], deployment, str(replica["state"]), replica.get("pid"))
+        Replica(replica["replica_id"], deployment, _text(replica["state"]), replica.get("pid"))
         for application in details["applications"].values()
         for deployment, found in application["deployments"].items()
         for replica in found["replicas"]
     ]
+
+
+def _text(state: Any) -> str:
+    """An enumeration of strings says another text than its value."""
+    return str(state.value if isinstance(state, Enum) else state)
 
 
 def redeploy(values: dict[str, Any]) -> None:
