@@ -5,15 +5,14 @@ from enum import Enum
 from planogram.serve.control import Replica, listed
 
 
-class State(str, Enum):
-    """As Ray's: its `str` is not its value."""
+class State(Enum):
+    """As Ray's: its text is not its value."""
 
     RUNNING = "RUNNING"
 
 
 def test_replicas_are_listed_with_the_names_of_their_states():
-    ranker = {
-        "replicas": [{"replica_id": "a", "state": State.RUNNING, "pid": 7}, {"replica_id": "b", "state": "STARTING"}]
-    }
+    found = [{"replica_id": "a", "state": State.RUNNING, "pid": 7}, {"replica_id": "b", "state": "STARTING"}]
+    ranker = {"replicas": found}
     details = {"applications": {"planogram": {"deployments": {"Ranker": ranker, "Gateway": {"replicas": []}}}}}
     assert listed(details) == [Replica("a", "Ranker", "RUNNING", 7), Replica("b", "Ranker", "STARTING", None)]
