@@ -27,6 +27,7 @@ class Call:
         stages_ms: milliseconds of what the answer waited for, by name.
         model: the model that the request asks for.
         user: who asks, as the request says.
+        canary: whether the canary ranked.
     """
 
     request_id: str
@@ -36,6 +37,7 @@ class Call:
     trace_id: str = ""
     model: str | None = None
     user: str = ""
+    canary: bool = False
     started_s: float = field(default_factory=time.perf_counter)
     stages_ms: dict[str, float] = field(default_factory=dict)
 
