@@ -130,7 +130,7 @@ class TracingArgs(Section):
 class AppSettings(PolicyArgs):
     """The fields of `AppArgs`. `blend`, `diversity` and `rules` can be changed later by the Gateway's `user_config`."""
 
-    routes: tuple[RouteName, ...] = Field(("search", "rerank"), strict=False, min_length=1)
+    routes: tuple[RouteName, ...] = Field(("search", "recommend", "rerank"), strict=False, min_length=1)
     ranker: str = Field(..., description="name, name@alias, name:version, or the folder of a bundle")
     embedder: str | None = Field(None, description="the bundle of a bi-encoder; needed by the route `embeddings`")
     shop: str | None = Field(None, description="folder of a prepared shop; needed by `search` and `recommend`")
