@@ -7,6 +7,7 @@ import pytest
 from planogram import config, section
 from planogram.data.mapping import load_mapping
 from planogram.serve.launch import check
+from planogram.serve.settings import IndexConfig
 
 ROOT = Path(__file__).parents[1]
 STAGES = {
@@ -17,6 +18,7 @@ STAGES = {
     "blend": config.BlendConfig,
     "compress": config.CompressConfig,
     "benchmark": config.BenchmarkTrainingConfig,
+    "index": IndexConfig,
 }
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.y*ml"))
 SOURCES = sorted((ROOT / "jobs" / "configs" / "sources").iterdir())

@@ -398,6 +398,20 @@ def history(name: str, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def index(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
+    """Make the index of a shop before a server needs it: words, vectors, and what shoppers take together.
+
+    A server of the same shop finds it; one that runs already takes it over without a pause.
+
+    Example: planogram index --set shop=shop --set encoder=shop-encoder@champion
+    """
+    from planogram.serve.index.run import run
+    from planogram.serve.settings import IndexConfig
+
+    _show(run(section.load(IndexConfig, config_path, settings or ())), as_json)
+
+
+@app.command()
 def serve(config_path: Annotated[str, typer.Option("--config", help="Ray Serve YAML.")]) -> None:
     """Serve until Ctrl-C.
 

@@ -7,6 +7,7 @@ from pydantic.fields import FieldInfo
 
 from planogram import config
 from planogram.section import Section
+from planogram.serve.settings import IndexConfig
 
 #: stage -> its section
 STAGES: dict[str, type[Section]] = {
@@ -17,6 +18,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram evaluate": config.EvaluateConfig,
     "planogram blend": config.BlendConfig,
     "planogram compress": config.CompressConfig,
+    "planogram index": IndexConfig,
     "planogram benchmark training": config.BenchmarkTrainingConfig,
     "planogram benchmark engines": config.BenchmarkEnginesConfig,
     "planogram benchmark serving": config.BenchmarkServingConfig,

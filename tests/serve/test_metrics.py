@@ -126,10 +126,10 @@ def test_the_time_of_a_pass_that_fails_counts_too(engine, recorded, monkeypatch)
 
 
 def test_cache_lookups(recorded):
-    metrics.count_lookup("scores", hit=True)
-    metrics.count_lookup("scores", hit=False)
-    results = [labels for _, labels in recorded.of(metrics.CACHE_LOOKUPS)]
-    assert results == [{"cache": "scores", "result": "hit"}, {"cache": "scores", "result": "miss"}]
+    metrics.count_lookups("scores", hits=3, misses=0)
+    metrics.count_lookups("scores", hits=0, misses=2)
+    hit, miss = ({"cache": "scores", "result": result} for result in ("hit", "miss"))
+    assert recorded.of(metrics.CACHE_LOOKUPS) == [(3, hit), (2, miss)]
 
 
 def test_zero_is_nothing_to_count(recorded):

@@ -11,7 +11,7 @@ from planogram.registry.store import ModelVersion
 from planogram.serve import ranker as module
 from planogram.serve.backend import FailedError, ModelInfo, Scored
 from planogram.serve.ranker import LaneJob, Ranker, run_jobs
-from planogram.serve.settings import EngineArgs, FollowArgs
+from planogram.serve.settings import CacheArgs, EngineArgs, FollowArgs
 from planogram.serve.texts import pair_texts
 
 from .conftest import FakeEngine
@@ -93,8 +93,9 @@ def registry(monkeypatch, tmp_path):
 def make(registry):
     made = []
 
-    def make(period_s=0.01, reference="shop-ranker@champion") -> Ranker:
-        made.append(Ranker(EngineArgs(threads=1), info(1), reference, FollowArgs(period_s=period_s, max_slowdown=1000)))
+    def make(period_s=0.01, reference="shop-ranker@champion", scores_mb=0) -> Ranker:
+        follow, cache = FollowArgs(period_s=period_s, max_slowdown=1000), CacheArgs(scores_mb=scores_mb)
+        made.append(Ranker(EngineArgs(threads=1), info(1), reference, follow, cache))
         return made[-1]
 
     yield make
@@ -244,3 +245,39 @@ def test_scores_that_are_not_finite_fail_the_request(make, registry):
 
     with pytest.raises(FailedError, match="shop-ranker:1 gave a score that is not finite"):
         asyncio.run(run())
+
+
+def test_what_was_scored_before_is_remembered_and_the_rest_computed(make, registry):
+    async def run():
+        ranker = make(0, scores_mb=1)
+        first = await ranker.score("red", DOCUMENTS)
+        computed = []
+        infer = ranker._source.lane.batcher._infer
+        ranker._source.lane.batcher._infer = lambda tokens: computed.append(len(tokens)) or infer(tokens)
+        second = await ranker.score("red", [*DOCUMENTS[::-1], "a new one that is far longer than eight words are"])
+        third = await ranker.score("red", DOCUMENTS)
+        other = await ranker.score("blue", DOCUMENTS)
+        return first, second, third, other, computed
+
+    first, second, third, other, computed = asyncio.run(run())
+    assert [each.known for each in (first, second, third, other)] == [0, 3, 3, 0] and computed == [1, 3]
+    assert (second.values[:3] == first.values[::-1]).all() and (third.logits == first.logits).all()
+    assert second.truncated == [False, False, False, True]
+    assert third.num_tokens == first.num_tokens == second.num_tokens - 8
+    assert not (other.values == first.values).all()
+
+
+def test_another_version_remembers_nothing_of_the_one_before(make, registry):
+    async def run():
+        ranker = make(scores_mb=1)
+        old = await ranker.score("red", DOCUMENTS)
+        registry.wanted = 2
+        await until(lambda: ranker._source.lane.model.version == 2)
+        return old, await ranker.score("red", DOCUMENTS)
+
+    old, new = asyncio.run(run())
+    assert agrees(old) and agrees(new) and new.known == 0
+
+
+def test_without_a_cache_nothing_is_said_of_one(make, registry):
+    assert asyncio.run(make(0).score("red", DOCUMENTS)).known is None

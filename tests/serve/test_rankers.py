@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from planogram.errors import ConfigError
-from planogram.serve.backend import FailedError, Following, LateError, Scored, UnavailableError
+from planogram.serve.backend import FailedError, Following, LateError, Scored, TokenWeight, UnavailableError
 from planogram.serve.call import Call
 from planogram.serve.canary import Split, share
 from planogram.serve.rankers import Group, Rankers
@@ -25,7 +25,7 @@ class Replicas:
         self.model = model
         self.error = None
         self.asked = []
-        self.group = Group(Served(model, 2.0), self.ask, self.tell)
+        self.group = Group(Served(model, 2.0), self.ask, self.explain, self.tell)
 
     async def ask(self, query, documents, timeout_s):
         self.asked.append(timeout_s)
@@ -33,6 +33,9 @@ class Replicas:
             raise self.error
         zeros = np.zeros((len(documents), 2), dtype=np.float32)
         return Scored(zeros, [False] * len(documents), 1, self.model, zeros)
+
+    async def explain(self, query, documents, timeout_s):
+        return [[TokenWeight(str(self.model.version), 1.0, "query")]]
 
     async def tell(self):
         if self.error:
@@ -171,3 +174,15 @@ def test_a_change_is_known_without_traffic(rankers, main):
         return rankers.model.version
 
     assert asyncio.run(run()) == 4
+
+
+@pytest.mark.parametrize(("error", "explains"), [(None, "4"), (FailedError("canary"), "3")])
+def test_who_ranked_explains(rankers, canary, error, explains):
+    async def run():
+        Call.begin(None)
+        canary.error = error
+        await rankers.score("red", ["a"], 5.0)
+        return await rankers.explain("red", ["a"], 5.0)
+
+    ((token,),) = asyncio.run(run())
+    assert token.token == explains

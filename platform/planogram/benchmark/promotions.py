@@ -135,6 +135,8 @@ def _serve_config(config: BenchmarkPromotionsConfig) -> dict[str, Any]:
     args = {
         "routes": ["rerank"],
         "ranker": f"{MODEL}@{CHAMPION}",
+        # Every answer is computed by the version that it names.
+        "cache": {"scores_mb": 0},
         "engine": {"engine": config.engine},
         "follow": {"period_s": config.period_s},
     }

@@ -63,8 +63,12 @@ class BenchmarkServingConfig(Section):
     warmup_s: float = Field(3.0, gt=0, description="of load before anything counts")
     rounds: int = Field(3, ge=1, description="in which targets take turns")
     threads: int | None = Field(None, ge=1, description="of one inference; absent: all cores")
-    cache_on: dict[str, Any] = Field(default_factory=dict, description="arguments of the application with its cache")
-    cache_off: dict[str, Any] = Field(default_factory=dict, description="arguments of the application without it")
+    cache_on: dict[str, Any] = Field(
+        {"cache": {"scores_mb": 64}}, description="arguments of the application with its cache"
+    )
+    cache_off: dict[str, Any] = Field(
+        {"cache": {"scores_mb": 0}}, description="arguments of the application without it"
+    )
     start_timeout_s: float = Field(300.0, gt=0, description="for a server to answer")
 
     @model_validator(mode="after")

@@ -84,7 +84,7 @@ def _ranker(name: str, reference: str, args: AppArgs) -> "tuple[ModelInfo, Appli
 
     model = resolve_served(reference, args.engine.engine)
     replicas = serve.deployment(Ranker, name=name, **COMMON, **RANKER)
-    return model, replicas.bind(args.engine, model, reference, args.follow)
+    return model, replicas.bind(args.engine, model, reference, args.follow, args.cache)
 
 
 def _embedder(reference: str, args: AppArgs) -> "tuple[ModelInfo, Application]":

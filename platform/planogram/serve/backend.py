@@ -143,6 +143,7 @@ class Scored:
         num_tokens: of all pairs, padding left out.
         logits: (documents, heads) float32, what the activation and the calibration made `values` of.
         canary: whether the canary answered.
+        known: how many of the documents were in the cache; None: there is none.
     """
 
     values: Floats
@@ -151,6 +152,7 @@ class Scored:
     model: ModelInfo
     logits: Floats
     canary: bool = False
+    known: int | None = None
 
 
 @dataclass(frozen=True)

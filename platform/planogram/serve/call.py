@@ -25,8 +25,10 @@ class Call:
         key: name of the API key, never the key; empty: none.
         trace_id: 32 hexadecimal digits of the client's or the server's trace; empty: none.
         stages_ms: milliseconds of what the answer waited for, by name.
+        cache: `hit` where all scores were remembered, `miss` where one was not; empty: there is no cache.
         model: the model that the request asks for.
         user: who asks, as the request says.
+        canary: whether the canary ranked.
     """
 
     request_id: str
@@ -36,8 +38,10 @@ class Call:
     trace_id: str = ""
     model: str | None = None
     user: str = ""
+    canary: bool = False
     started_s: float = field(default_factory=time.perf_counter)
     stages_ms: dict[str, float] = field(default_factory=dict)
+    cache: str = ""
 
     @classmethod
     def begin(cls, request_id: str | None, path: str = "", traceparent: str | None = None) -> "Call":

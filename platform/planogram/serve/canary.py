@@ -25,9 +25,9 @@ class Split:
         self.answered = 0
         self.missed = 0
 
-    def takes(self, call: Call | None) -> bool:
-        """Whether the canary is asked. Never for a request that names a version, or one without a caller."""
-        if call is None or call.names_version:
+    def takes(self, call: Call) -> bool:
+        """Whether the canary is asked. Never for a request that names a version."""
+        if call.names_version:
             return False
         return share(f"{self._name}\n{call.caller}") * 100 < self.percent
 

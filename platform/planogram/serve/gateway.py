@@ -67,11 +67,12 @@ class Gateway:
         configure_logging()
         observe_replica()
         self.args = args
-        self.policy = Policy.of(args, ranker[0])
+        # Weights are judged by the model that the application was built with: all that follow have its heads.
+        self._built = ranker[0]
+        self.policy = Policy.of(args, self._built)
         self._started = False
         self.embedder = embedder[0] if embedder else None
         self._embedder = embedder[1] if embedder else None
-        self._ranker = ranker[1]
         self._retriever = retriever
         self._rankers = Rankers(group("ranker", ranker, args))
         if args.canary and canary is not None:
@@ -101,7 +102,7 @@ class Gateway:
         """
         try:
             changes = parse(UserConfig, user_config, "the Gateway's user_config")
-            policy = changed_policy(self.args, changes, self.model)
+            policy = changed_policy(self.args, changes, self._built)
             if changes.canary:
                 self._rankers.change_canary(changes.canary.percent)
             self.policy = policy
@@ -165,7 +166,7 @@ class Gateway:
         self, query: str, documents: Sequence[Document], timeout_s: float | None = None
     ) -> list[list[TokenWeight]]:
         """What each word of the query and of a title does to the score."""
-        return await ask("ranker", self._ranker.explain.remote(query, documents), timeout_s)
+        return await self._rankers.explain(query, documents, timeout_s)
 
     async def check(self) -> None:
         """Return when all replicas behind this one answer."""
@@ -183,10 +184,13 @@ def group(who: str, bound: "Bound", args: AppArgs) -> Group:
     async def score(query: Queries, documents: Sequence[Document], timeout_s: float | None) -> Scored:
         return await ask(who, ranker.score.remote(query, documents), timeout_s)
 
+    async def explain(query: str, documents: Sequence[Document], timeout_s: float | None) -> list[list[TokenWeight]]:
+        return await ask(who, ranker.explain.remote(query, documents), timeout_s)
+
     async def following() -> Following:
         return await ask(who, ranker.following.remote(), CHECK_TIMEOUT_S)
 
-    return Group(Served(model, args.follow.period_s), score, following)
+    return Group(Served(model, args.follow.period_s), score, explain, following)
 
 
 async def ask(who: str, response: "DeploymentResponse", timeout_s: float | None = None) -> Any:

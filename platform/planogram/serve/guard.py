@@ -37,8 +37,11 @@ class _Reply:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = int(message["status"])
+            headers = MutableHeaders(scope=message)
             if timing := self._call.server_timing:
-                MutableHeaders(scope=message)["Server-Timing"] = timing
+                headers["Server-Timing"] = timing
+            if self._call.cache:
+                headers["X-Cache"] = self._call.cache
         await self._send(message)
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from planogram.data.tokenizer import Tokens
-from planogram.engines.base import Engine
+from planogram.engines.base import Engine, Pair
 from planogram.serve.backend import Document, FailedError, ModelInfo, Queries
 from planogram.serve.batching import TokenBatcher
 from planogram.serve.texts import pair_texts
@@ -64,11 +64,15 @@ class Lane:
         if not np.isfinite(scores).all():
             raise FailedError(f"{self.model.reference} gives scores that are not finite")
 
-    def tokenize(self, query: Queries, documents: Sequence[Document]) -> Tokens:
-        """Tokens of each pair, for the thread of `tokenizer`."""
+    def pairs(self, query: Queries, documents: Sequence[Document]) -> list[Pair]:
+        """The texts of each pair."""
         model = self.model
         month = datetime.now(UTC).month if model.text_season else None
-        return self.engine.tokenize(pair_texts(query, documents, model.text_fields, model.text_language, month))
+        return pair_texts(query, documents, model.text_fields, model.text_language, month)
+
+    def tokenize(self, query: Queries, documents: Sequence[Document]) -> Tokens:
+        """Tokens of each pair, for the thread of `tokenizer`."""
+        return self.engine.tokenize(self.pairs(query, documents))
 
 
 def outcome(future: Future[T], timeout_s: float | None = None) -> T:

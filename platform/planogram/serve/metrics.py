@@ -106,11 +106,13 @@ def count_documents(truncated: list[bool]) -> None:
     add(TRUNCATED, sum(truncated))
 
 
-def count_lookup(cache: str, *, hit: bool) -> None:
+def count_lookups(cache: str, *, hits: int, misses: int) -> None:
     """A cache was asked.
 
     Args:
         cache: which one; few names.
-        hit: it knew the answer.
+        hits: how many answers it knew.
+        misses: how many it did not.
     """
-    add(CACHE_LOOKUPS, cache=cache, result="hit" if hit else "miss")
+    add(CACHE_LOOKUPS, hits, cache=cache, result="hit")
+    add(CACHE_LOOKUPS, misses, cache=cache, result="miss")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Engine, Floats
 from planogram.engines.load import load_engine
 from planogram.registry.store import ModelVersion, Registry
@@ -20,10 +21,11 @@ from planogram.serve.follow import Fixed, Follower
 from planogram.serve.lane import Lane
 from planogram.serve.ledger import Ledger
 from planogram.serve.logs import configure_logging
+from planogram.serve.memo import Recall, ScoreMemo
 from planogram.serve.probe import Recent, check_heads, probe
 from planogram.serve.ray_metrics import observe_replica
 from planogram.serve.resolve import check_vocabulary, inspect, is_alias
-from planogram.serve.settings import EngineArgs, FollowArgs
+from planogram.serve.settings import CacheArgs, EngineArgs, FollowArgs
 
 KEPT_REQUESTS = 8
 
@@ -47,13 +49,19 @@ class Ranker:
         model: the bundle, as the application was built.
         reference: what the bundle was found by; where it is an alias, the replica goes where the alias goes.
         follow: how it follows.
+        cache: of scores; absent: the default.
 
     Raises:
         IntegrityError: neither the bundle nor one that served before verifies; the replica does not start.
     """
 
     def __init__(
-        self, args: EngineArgs, model: ModelInfo, reference: str = "", follow: FollowArgs | None = None
+        self,
+        args: EngineArgs,
+        model: ModelInfo,
+        reference: str = "",
+        follow: FollowArgs | None = None,
+        cache: CacheArgs | None = None,
     ) -> None:
         configure_logging()
         observe_replica()
@@ -63,6 +71,8 @@ class Ranker:
         self._follow = follow or FollowArgs()
         #: the last requests that were answered, for probes; they are never written anywhere
         self._recent: deque[Recent] = deque(maxlen=KEPT_REQUESTS)
+        scores = (cache or CacheArgs()).open()
+        self._memo = ScoreMemo(scores, args.engine) if scores else None
         self._source = self._begin(reference)
         self._submit = queue(args, run_jobs)
 
@@ -74,7 +84,29 @@ class Ranker:
         """
         lane = self._source.lane
         loop = asyncio.get_running_loop()
-        tokens = await loop.run_in_executor(lane.tokenizer, lane.tokenize, query, documents)
+        recall, tokens = await loop.run_in_executor(lane.tokenizer, self._read, lane, query, documents)
+        if tokens is not None:
+            recall.complete(tokens, await self._computed(lane, tokens))
+        logits = recall.logits
+        values = lane.engine.finish(logits)
+        if not (np.isfinite(values).all() and np.isfinite(logits).all()):
+            raise FailedError(f"{lane.model.reference} gave a score that is not finite")
+        if self._memo and recall.unknown:
+            await loop.run_in_executor(lane.tokenizer, self._memo.keep, recall, recall.unknown)
+        self._recent.append(Recent.of(query, documents))
+        num_tokens = int(recall.lengths.sum())
+        return Scored(values, recall.truncated, num_tokens, lane.model, logits, known=recall.known)
+
+    def _read(self, lane: Lane, query: Queries, documents: Sequence[Document]) -> tuple[Recall, Tokens | None]:
+        """What is known of each pair, and the tokens of the others; None where there are none."""
+        pairs, heads = lane.pairs(query, documents), len(lane.model.heads)
+        memo = self._memo
+        recall = memo.recall(lane.model.digest, pairs, heads) if memo else Recall.nothing(len(pairs), heads)
+        unknown = [pairs[place] for place in recall.unknown]
+        return recall, lane.engine.tokenize(unknown) if unknown else None
+
+    async def _computed(self, lane: Lane, tokens: Tokens) -> Floats:
+        """Logits (pairs, heads) float32, together with those of other requests."""
         job = Job(tokens)
         try:
             logits = await self._submit(LaneJob(job, lane))
@@ -83,11 +115,7 @@ class Ranker:
             raise
         if isinstance(logits, Exception):
             raise logits
-        values = lane.engine.finish(logits)
-        if not (np.isfinite(values).all() and np.isfinite(logits).all()):
-            raise FailedError(f"{lane.model.reference} gave a score that is not finite")
-        self._recent.append(Recent.of(query, documents))
-        return Scored(values, tokens.truncated, job.num_tokens, lane.model, logits)
+        return logits
 
     async def explain(self, query: str, documents: Sequence[Document]) -> list[list[TokenWeight]]:
         """What each word of the query and of a title does to the deciding score; see `attribution`.

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from planogram.errors import ConfigError, OverloadedError
-from planogram.serve.backend import Document, FailedError, Following, ModelInfo, Queries, Scored
+from planogram.serve.backend import Document, FailedError, Following, ModelInfo, Queries, Scored, TokenWeight
 from planogram.serve.call import Call
 from planogram.serve.canary import Split
 from planogram.serve.served import Served
@@ -22,11 +22,13 @@ class Group:
     Attributes:
         served: what is known of their models.
         ask: scores of documents for a query; raises OverloadedError or FailedError.
+        explain: what each word does to a score; raises the same.
         tell: what one of them serves and should; raises the same.
     """
 
     served: Served
     ask: Callable[[Queries, Sequence[Document], float | None], Awaitable[Scored]]
+    explain: Callable[[str, Sequence[Document], float | None], Awaitable[list[list[TokenWeight]]]]
     tell: Callable[[], Awaitable[Following]]
 
     async def score(self, query: Queries, documents: Sequence[Document], timeout_s: float | None) -> Scored:
@@ -77,8 +79,8 @@ class Rankers:
 
     async def score(self, query: Queries, documents: Sequence[Document], timeout_s: float | None) -> Scored:
         """Scores by the canary for its callers, and by the main group for the others and where the canary has none."""
-        split, canary = self._split, self._canary
-        if split is None or canary is None or not split.takes(Call.current()):
+        split, canary, call = self._split, self._canary, Call.current()
+        if split is None or canary is None or call is None or not split.takes(call):
             return await self.main.score(query, documents, timeout_s)
         began_s = time.monotonic()
         # Half of the time is left for the main group.
@@ -90,9 +92,18 @@ class Rankers:
             logger.warning("the ranker answers for the canary (%d so far): %s", split.missed, error)
         else:
             split.answered += 1
+            call.canary = True
             return replace(scored, canary=True)
         left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began_s)
         return await self.main.score(query, documents, left_s)
+
+    async def explain(
+        self, query: str, documents: Sequence[Document], timeout_s: float | None
+    ) -> list[list[TokenWeight]]:
+        """What each word does to the scores of the group that ranked in this call."""
+        call = Call.current()
+        group = self._canary if self._canary and call and call.canary else self.main
+        return await group.explain(query, documents, timeout_s)
 
     async def following(self) -> list[Following]:
         """What serves and what should, by asking: of the main group, then of the canary."""

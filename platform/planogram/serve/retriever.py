@@ -37,7 +37,8 @@ class Retriever:
         # The replica's event loop also answers health checks: it must not wait for the disk.
         self._threads = ThreadPoolExecutor(1, "retriever")
         self._index: ProductIndex = self._threads.submit(self._open).result()
-        self._following = asyncio.get_running_loop().create_task(self._follow()) if _has_loop() else None
+        # Kept, since the loop itself holds its tasks weakly.
+        self._following = asyncio.get_running_loop().create_task(self._follow())
 
     async def search(self, query: str, filters: Filters, limit: int, facets: Sequence[str] = ()) -> Retrieved:
         """The best products for a query, best first."""
@@ -88,23 +89,20 @@ class Retriever:
 
     async def _follow(self) -> None:
         """Open the index of the shop as it is now, once it is made."""
+        problem = ""
         while True:
-            await asyncio.sleep(max(1.0, self._args.refresh_s))
+            await asyncio.sleep(self._args.refresh_s)
             try:
                 await asyncio.to_thread(self._renew)
-            except Exception:
-                logger.exception("the shop's new index cannot be opened; the old one stays")
+                problem = ""
+            except Exception as error:
+                # Once, and not at every look.
+                if str(error) != problem:
+                    logger.exception("the shop's new index cannot be opened; the old one stays")
+                problem = str(error)
 
     def _renew(self) -> None:
         folder = built_folder(self._shop, self._args, self._encoder)
         if folder is not None and folder != self._index.folder:
             self._index = ProductIndex(folder, self._args, self._encoder)
             logger.info("serving the index %s", folder.name)
-
-
-def _has_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -1,11 +1,13 @@
 """The typed arguments of the application: what stands under `args` in a Ray Serve config file."""
 
+import os
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from planogram.config import EngineName
 from planogram.section import Section, parse
+from planogram.serve.cache import Cache, open_cache
 from planogram.serve.policy import PolicyArgs
 
 RouteName = Literal["search", "recommend", "ingest", "rerank", "embeddings"]
@@ -31,6 +33,24 @@ class FollowArgs(Section):
     keep_previous: bool = Field(True, description="the version before stays loaded, so that a rollback is immediate")
     timeout_s: float = Field(120.0, gt=0, description="for loading a version, and for each step of its probe")
     max_slowdown: float = Field(5.0, ge=1, description="a version that takes so many times as long is refused")
+
+
+class CacheArgs(Section):
+    """What rankers remember of the pairs that they scored. A new model or another text is another pair."""
+
+    scores_mb: int = Field(64, ge=0, description="in each ranker replica; 0: nothing is remembered")
+    ttl_s: float = Field(3600.0, gt=0, description="how long")
+    redis_url: str | None = Field(
+        None, description="redis://, rediss:// or unix://: replicas share what they know; else PLANOGRAM_REDIS_URL"
+    )
+
+    def open(self) -> Cache | None:
+        """The cache; None where nothing is remembered.
+
+        Raises:
+            ConfigError: the URL is none of Redis.
+        """
+        return open_cache(self.scores_mb, self.ttl_s, self.redis_url or os.environ.get("PLANOGRAM_REDIS_URL"))
 
 
 class CanaryArgs(Section):
@@ -130,7 +150,7 @@ class TracingArgs(Section):
 class AppSettings(PolicyArgs):
     """The fields of `AppArgs`. `blend`, `diversity` and `rules` can be changed later by the Gateway's `user_config`."""
 
-    routes: tuple[RouteName, ...] = Field(("search", "rerank"), strict=False, min_length=1)
+    routes: tuple[RouteName, ...] = Field(("search", "recommend", "rerank"), strict=False, min_length=1)
     ranker: str = Field(..., description="name, name@alias, name:version, or the folder of a bundle")
     embedder: str | None = Field(None, description="the bundle of a bi-encoder; needed by the route `embeddings`")
     shop: str | None = Field(None, description="folder of a prepared shop; needed by `search` and `recommend`")
@@ -141,6 +161,7 @@ class AppSettings(PolicyArgs):
     auth: AuthArgs = AuthArgs()
     tracing: TracingArgs = TracingArgs()
     follow: FollowArgs = FollowArgs()
+    cache: CacheArgs = CacheArgs()
     canary: CanaryArgs | None = None
 
     @model_validator(mode="after")

@@ -31,7 +31,7 @@ class _Watched:
 
     def _step(self, step: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def call(*args: Any, **kwargs: Any) -> Any:
-            started_s = time.perf_counter()
+            started_s, current = time.perf_counter(), Call.current()
             with self._tracing.step(step) as span:
                 try:
                     answer = await method(*args, **kwargs)
@@ -41,11 +41,13 @@ class _Watched:
                 finally:
                     seconds = time.perf_counter() - started_s
                     metrics.observe(metrics.STEP_SECONDS, seconds, step=step)
-                    if current := Call.current():
+                    if current:
                         current.waited(step, seconds)
                 span.say(facts(answer))
             if isinstance(answer, Scored):
                 metrics.count_documents(answer.truncated)
+                if current and answer.known is not None:
+                    current.cache = "hit" if answer.known == len(answer.truncated) else "miss"
             return answer
 
         return call

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 BODY = {"model": "fake", "query": "red shoes", "documents": ["blue lamp", "red shoes", "red chair"]}
@@ -49,3 +51,9 @@ def test_an_error_has_an_id_and_a_message(client, body, status, named):
     assert response.status_code == status
     assert set(response.json()) == {"id", "message"} and response.json()["id"] == "abc-1"
     assert named in response.json()["message"]
+
+
+def test_a_version_that_is_being_replaced_is_never_answered_by_another(client, backend):
+    backend.model = replace(backend.model, others=(2,))
+    response = client.post("/v2/rerank", json={"model": "fake:2", "query": "red", "documents": ["a"]})
+    assert response.status_code == 503 and "fake:3 takes the place of fake:2" in response.json()["message"]

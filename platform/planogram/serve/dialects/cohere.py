@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from planogram.errors import RequestError
 from planogram.serve.backend import Backend, Scored
 from planogram.serve.call import Call, CurrentCall
-from planogram.serve.dialects.shared import ModelName, check_model, deciding, ranked
+from planogram.serve.dialects.shared import ModelName, answered_by, check_model, deciding, ranked
 from planogram.serve.documented import MODEL_NOT_SERVED, documented_errors
 from planogram.serve.schemas import MAX_CANDIDATES, Query, Request
 from planogram.serve.settings import AppArgs
@@ -111,6 +111,8 @@ async def cohere_rerank(request: CohereRequest, backend: Backend, reference: str
             remedy="leave it out, and send shorter documents",
         )
     scored = await backend.score(request.query, request.documents)
+    # The answer has no place for a model's name; this refuses that of another version than the request names.
+    answered_by(request.model, scored)
     return CohereResponse(
         id=call.request_id,
         results=[

@@ -100,7 +100,6 @@ async def jina_rerank(request: JinaRequest, backend: Backend, reference: str, ca
         NotFoundError: the request names a model that is not served.
         OverloadedError, FailedError: the ranker did not answer.
     """
-    call.model = request.model
     check_model(request.model, backend.model, reference, call)
     texts = request.texts()
     scored = await backend.score(request.query, texts)

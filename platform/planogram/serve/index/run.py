@@ -1,0 +1,31 @@
+"""`planogram index`: the index of a shop, made ahead."""
+
+import time
+from typing import Any
+
+from planogram import storage
+from planogram.serve.index.build import INDEX_MANIFEST, index_folder
+from planogram.serve.index.encoder import ProductEncoder
+from planogram.serve.settings import IndexConfig
+
+
+def run(config: IndexConfig) -> dict[str, Any]:
+    """Make the index of a shop, unless it is there already.
+
+    Returns:
+        `folder`, `products` (how many), `encoder` (digest of its bundle; None: words alone) and `seconds`.
+
+    Raises:
+        NotFoundError: there is no such shop or bundle.
+        DataError: the shop has no products.
+    """
+    started_s = time.perf_counter()
+    encoder = ProductEncoder(config.encoder, config.encoder_engine) if config.encoder else None
+    folder = index_folder(config.shop, config, encoder)
+    made = storage.read_json(str(folder / INDEX_MANIFEST))
+    return {
+        "folder": str(folder),
+        "products": made["products"],
+        "encoder": made["encoder"],
+        "seconds": round(time.perf_counter() - started_s, 3),
+    }
