@@ -26,6 +26,8 @@ app.add_typer(keys_app, name="keys")
 
 # More do not fit into the width of a terminal.
 MOST_COLUMNS = 10
+# Of a table that would be of no use in less; a terminal breaks its lines.
+WIDE = 140
 
 Config = Annotated[str | None, typer.Option("--config", help="YAML file.")]
 Overrides = Annotated[
@@ -268,7 +270,7 @@ def benchmark_serving(
     if as_json:
         _print_json(result)
     else:
-        Console().print(render(result))
+        Console(width=max(Console().width, WIDE)).print(render(result))
         typer.echo("\n".join((result["file"], result["plot"], result["page"])))
 
 

@@ -26,6 +26,7 @@ def test_every_requirement_is_one_version(path):
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.]*", line)] == []
     torch = next(line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch=="))
     assert torch in lines
+    assert any(line.startswith(("infinity_emb==", "sentence-transformers==")) for line in lines)
 
 
 def test_requirements_are_installed_with_the_package():

@@ -80,10 +80,9 @@ def serve_config(
     Args:
         args: of the application.
         ranker: options of the ranker in place of those.
-        more: further deployments of the application.
     """
     one = {"autoscaling_config": {"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 64}}
-    names = ["Gateway", *(["Retriever"] if "search" in args["routes"] else []), *more]
+    names = ["Gateway", *(["Retriever"] if "search" in args["routes"] else [])]
     deployments = [{"name": name, **one} for name in names] + [{"name": "Ranker", **one, **(ranker or {})}]
     application = {
         "name": "planogram",

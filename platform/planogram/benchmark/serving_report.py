@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -11,6 +12,8 @@ from rich.text import Text
 from planogram.benchmark.load.summary import Figures
 
 CLOSED = " clients"
+#: what a terminal has room for
+SHORT = ("pairs/s", "of engine", "p50 ms", "p99 ms", "overhead ms", "cores", "success", "hits")
 #: heading of a column -> key of a row, and how it is written
 COLUMNS = {
     "requests/s": ("answered_per_s", "{:,.1f}"),
@@ -31,27 +34,31 @@ COLUMNS = {
 }
 
 
-def render(result: dict[str, Any]) -> Group:
-    """A table for each workload, what stages take, what was left out, and what the figures do not say.
+def render(result: dict[str, Any], titles: Sequence[str] = SHORT) -> Group:
+    """A table for each workload, what was left out, and what the figures do not say.
 
     Args:
         result: what `serving.run` returns.
+        titles: of `COLUMNS`; of a column without any value, nothing is shown.
     """
     rows = result["rows"]
-    parts: list[Table | Text] = [_table(result, name) for name in dict.fromkeys(row["workload"] for row in rows)]
+    parts: list[Table | Text] = [
+        _table(result, name, titles) for name in dict.fromkeys(row["workload"] for row in rows)
+    ]
     parts += [Text(f"left out {name}: {reason}") for name, reason in result["left_out"].items()]
     return Group(*parts, *map(Text, notes(result)))
 
 
-def _table(result: dict[str, Any], workload: str) -> Table:
+def _table(result: dict[str, Any], workload: str, titles: Sequence[str]) -> Table:
     rows = [row for row in result["rows"] if row["workload"] == workload]
-    # A column that no row has a value for says nothing.
-    shown = {title: column for title, column in COLUMNS.items() if any(row[column[0]] is not None for row in rows)}
+    asked = {title: column for title, column in COLUMNS.items() if title in titles}
+    shown = {title: column for title, column in asked.items() if any(row[column[0]] is not None for row in rows)}
     here = result["machine"]
     table = Table(title=f"{workload}: {here['cpu']}, {here['threads']} threads")
-    stages = any(row["stages"] for row in rows)
+    # How long the ranker takes of a rerank, its figures show already.
+    stages = any(row["stages"] for row in rows) and (workload == "search" or titles != SHORT)
     for title in ("target", "load", *shown, "other statuses", *(["stages"] if stages else [])):
-        table.add_column(title, justify="left" if title in ("target", "load") else "right")
+        table.add_column(title, justify="left" if title in ("target", "load") else "right", no_wrap=title == "target")
     for row in rows:
         values = (form.format(row[key]) if row[key] is not None else "" for key, form in shown.values())
         parts = [" ".join(f"{name} {share:.0%}" for name, share in row["stages"].items())] if stages else []
@@ -104,9 +111,9 @@ def plot(result: dict[str, Any]) -> bytes:
 
 
 def page(result: dict[str, Any], picture: bytes) -> bytes:
-    """The tables and the picture as one HTML file that needs nothing else."""
+    """The whole tables and the picture as one HTML file that needs nothing else."""
     console = Console(record=True, file=io.StringIO(), width=240)
-    console.print(render(result))
+    console.print(render(result, tuple(COLUMNS)))
     html = console.export_html()
     image = f'<img alt="speed of serving" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
     return html.replace("</body>", f"{image}</body>").encode()
