@@ -65,9 +65,9 @@ def open_graph(
     request = _compile(export_path(folder, manifest, name), name, threads).create_infer_request()
 
     def run(batch: Batch) -> Floats:
-        steps = -(-batch.input_ids.shape[1] // LENGTH_STEP)
+        longest = batch.input_ids.shape[1]
         # The table of positions may end where texts do.
-        length = min(steps * LENGTH_STEP, manifest.max_tokens)
+        length = max(longest, min(-(-longest // LENGTH_STEP) * LENGTH_STEP, manifest.max_tokens))
         arrays = [array for array in lengthened(batch, length, manifest.pad_id) if array is not None]
         # The output's memory belongs to the request, which the next call overwrites.
         return np.array(request.infer(arrays, share_inputs=True)[0])
