@@ -1,7 +1,6 @@
 """Which targets a benchmark of serving has, and the config of Ray Serve for each of ours."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +71,7 @@ def _ours(
     return Column(server, engine, asked)
 
 
-def serve_config(
-    args: dict[str, Any], ranker: dict[str, Any] | None = None, more: Sequence[str] = ()
-) -> dict[str, Any]:
+def serve_config(args: dict[str, Any], ranker: dict[str, Any] | None = None) -> dict[str, Any]:
     """A config of Ray Serve with one replica of each deployment.
 
     Args:
