@@ -293,7 +293,7 @@ def benchmark_reliability(
     if as_json:
         _print_json(result)
     else:
-        Console().print(render(result))
+        Console(width=max(Console().width, WIDE)).print(render(result))
         typer.echo("\n".join((result["file"], result["plot"], result["page"])))
 
 
