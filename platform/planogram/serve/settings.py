@@ -153,7 +153,9 @@ class AppSettings(PolicyArgs):
     routes: tuple[RouteName, ...] = Field(("search", "recommend", "rerank"), strict=False, min_length=1)
     ranker: str = Field(..., description="name, name@alias, name:version, or the folder of a bundle")
     embedder: str | None = Field(None, description="the bundle of a bi-encoder; needed by the route `embeddings`")
-    shop: str | None = Field(None, description="folder of a prepared shop; needed by `search` and `recommend`")
+    shop: str | None = Field(
+        None, description="folder of a prepared shop; needed by `search`, `recommend` and `ingest`"
+    )
     engine: EngineArgs = EngineArgs()
     embedder_engine: EngineArgs = EngineArgs()
     retriever: RetrieverArgs = RetrieverArgs()

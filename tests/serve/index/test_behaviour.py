@@ -88,6 +88,25 @@ def test_a_shopper_owns_what_was_bought(index):
     assert index.history("x' OR '1'='1") == []
 
 
+def test_popular_products_are_found_where_most_are_gone(tmp_path, write_shop, open_index):
+    rows = [{"product_id": str(number), "title": f"thing {number}"} for number in range(100)]
+    index = open_index(write_shop(tmp_path / "shop", rows), RetrieverArgs(folder=str(tmp_path / "indexes")))
+    index.change([], [str(number) for number in range(99)])
+    assert ids(index.popular(ALL, 1)) == ["99"]
+
+
+def test_narrow_filters_reach_the_last_of_those_taken_together(tmp_path, write_shop, open_index):
+    rows = [{"product_id": str(number), "title": "thing", "price": float(number)} for number in range(40)]
+    taken = [
+        {**events()[0], "event_id": str(number), "product_id": str(number), "user_id": "u"} for number in range(40)
+    ]
+    shop = write_shop(tmp_path / "shop", rows, interactions=taken)
+    index = open_index(shop, RetrieverArgs(folder=str(tmp_path / "indexes")))
+    for number in (1, 39):
+        only = Filters(price_min=float(number), price_max=float(number))
+        assert ids(index.recommend(["0"], [], only, 1)) == [str(number)]
+
+
 def test_neighbours_have_the_cosine_of_their_baskets():
     frame = pd.DataFrame({"basket": [1, 1, 2, 2, 3], "product_id": ["a", "b", "a", "b", "a"]})
     found = neighbours(frame).set_index("product_id")
@@ -101,6 +120,6 @@ def test_a_shop_of_histories_is_read_from_them(tmp_path, write_shop):
         {"history_id": "2", "user_id": "u", "product_id": "d", "history": ["a", "b", "c"]},
     ]
     behaviour = read_behaviour(write_shop(tmp_path / "shop", PRODUCTS, histories=rows))
-    assert behaviour.shoppers.to_dict("records") == [{"user_id": "u", "history": list("abc"), "owned": list("abc")}]
+    assert behaviour.shoppers.to_dict("records") == [{"user_id": "u", "owned": list("abc")}]
     assert set(behaviour.neighbours["product_id"]) == set("abc")
     assert behaviour.popularity["a"] == 1.0

@@ -13,7 +13,10 @@ from planogram.data.signals import EVENT_WEIGHTS, popularity, review_sentiment
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-MAX_HISTORY = 50
+#: of a basket
+MAX_ITEMS = 50
+#: of a shopper; what was bought long ago says little, and may be wanted again
+MAX_OWNED = 200
 MAX_NEIGHBOURS = 50
 
 
@@ -25,7 +28,7 @@ class Behaviour:
         popularity: product_id -> 0..1, for products that somebody took.
         sentiment: product_id -> 0..1, for products with a review.
         neighbours: `product_id`, `neighbours`, `weights`: what is taken by the same shoppers, the closest first.
-        shoppers: `user_id`, `history` (product ids, oldest first), `owned` (bought).
+        shoppers: `user_id` and `owned`, ids of what was bought, oldest first.
     """
 
     popularity: "pd.Series[float]"
@@ -55,7 +58,7 @@ def neighbours(events: pd.DataFrame) -> pd.DataFrame:
 
     columns = ["product_id", "neighbours", "weights"]
     baskets = events.dropna(subset=["basket"]).drop_duplicates(["basket", "product_id"])
-    baskets = baskets[baskets.groupby("basket").cumcount() < MAX_HISTORY]
+    baskets = baskets[baskets.groupby("basket").cumcount() < MAX_ITEMS]
     rows, basket_names = pd.factorize(baskets["basket"])
     items, names = pd.factorize(baskets["product_id"])
     if not len(names):
@@ -80,12 +83,12 @@ def _closest(
 
 
 def _shoppers(events: pd.DataFrame) -> pd.DataFrame:
-    known = events.dropna(subset=["user_id"])
+    bought = events[events["bought"].astype(bool)].dropna(subset=["user_id"])
     rows = [
-        (str(user), own["product_id"].tolist()[-MAX_HISTORY:], own["product_id"][own["bought"]].unique().tolist())
-        for user, own in known.groupby("user_id", sort=True)
+        (str(user), own["product_id"].drop_duplicates(keep="last").tolist()[-MAX_OWNED:])
+        for user, own in bought.groupby("user_id", sort=True)
     ]
-    return pd.DataFrame(rows, columns=["user_id", "history", "owned"])
+    return pd.DataFrame(rows, columns=["user_id", "owned"])
 
 
 def _events(shop: str) -> pd.DataFrame:

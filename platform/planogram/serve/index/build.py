@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 INDEX_MANIFEST = "index.json"
 CHUNK = 2048
 #: from so many products on, vectors are found by an approximate index

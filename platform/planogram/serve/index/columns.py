@@ -32,9 +32,7 @@ SEARCHED = {"title": 3.0, "brand": 2.0, "category": 2.0, "description": 1.0}
 NEIGHBOURS_SCHEMA = pa.schema(
     [("product_id", pa.string()), ("neighbours", pa.list_(pa.string())), ("weights", pa.list_(pa.float32()))]
 )
-SHOPPERS_SCHEMA = pa.schema(
-    [("user_id", pa.string()), ("history", pa.list_(pa.string())), ("owned", pa.list_(pa.string()))]
-)
+SHOPPERS_SCHEMA = pa.schema([("user_id", pa.string()), ("owned", pa.list_(pa.string()))])
 
 
 def products_schema(width: int = 0) -> pa.Schema:

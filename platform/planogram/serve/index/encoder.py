@@ -10,6 +10,8 @@ import numpy.typing as npt
 from planogram.config import EngineName
 from planogram.data.text import product_text, query_text
 from planogram.engines.embedding import EmbeddingEngine
+from planogram.engines.load import check_engine
+from planogram.registry.bundle import open_bundle
 from planogram.registry.store import Registry
 
 MAX_QUERIES = 10_000
@@ -25,19 +27,21 @@ class ProductEncoder:
         threads: CPU threads of one inference; absent: the library's choice.
 
     Attributes:
-        digest: of the bundle.
+        digest: of the bundle and its engine, which rounds in its own way.
         width: of the vectors.
 
     Raises:
         NotFoundError: there is no such bundle, or it has no such export.
         IntegrityError: it does not verify.
+        ParityError: the export does not rank as the trained model does.
         ConfigError: it is no bi-encoder.
     """
 
     def __init__(self, reference: str, engine: EngineName = "torch-fp32", threads: int | None = None) -> None:
         version = Registry().resolve(reference)
+        check_engine(*open_bundle(version.path), engine)
         self._engine = EmbeddingEngine(version.path, engine, threads=threads)
-        self.digest = version.digest
+        self.digest = f"{version.digest}/{engine}"
         self.width = self._engine.width
         self._queries: OrderedDict[str, Vector] = OrderedDict()
 

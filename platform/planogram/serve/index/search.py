@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from lancedb.expr import Expr
 
 Product = dict[str, Any]
-ANYTHING = Filters()
 #: products by which facets are counted
 FACET_PRODUCTS = 2000
 #: changes after which the indexes of words and vectors take them in
@@ -115,11 +114,14 @@ class ProductIndex:
     def popular(self, filters: Filters, limit: int) -> Retrieved:
         """The products that most shoppers take."""
         where, total, first = condition(filters), self.num_products, 4 * limit
-        while True:
+        found: list[Product] = []
+        while first < total and len(found) < limit:
             found = self._rows(both(below("popularity_rank", first), where), first)
-            if len(found) >= limit or first >= total:
-                return Retrieved(sorted(found, key=lambda product: product["popularity_rank"])[:limit])
             first *= 8
+        if len(found) < limit:
+            # Ranks have gaps where products are gone, so that the last ones may lie beyond the number of products.
+            found = self._rows(where, total)
+        return Retrieved(sorted(found, key=lambda product: product["popularity_rank"])[:limit])
 
     def recommend(self, history: Sequence[str], exclude: Sequence[str], filters: Filters, limit: int) -> Retrieved:
         """What shoppers take beside the products of a history (ids, oldest first), by their neighbours."""
@@ -132,7 +134,7 @@ class ProductIndex:
                 scores[name] = scores.get(name, 0.0) + weight * HISTORY_DECAY**age
         hidden = {*exclude, *history}
         wanted = sorted((name for name in scores if name not in hidden), key=lambda name: (-scores[name], name))
-        return Retrieved(self.lookup(wanted[: 4 * limit], filters)[:limit]) if wanted else Retrieved([])
+        return Retrieved(self.lookup(wanted, filters)[:limit]) if wanted else Retrieved([])
 
     def history(self, user_id: str) -> list[str]:
         """Ids of the products that a shopper bought, the oldest first."""
