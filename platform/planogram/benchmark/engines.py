@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from planogram import storage
+from planogram.benchmark.kept import keep
 from planogram.benchmark.machine import machine
 from planogram.benchmark.pareto import advise, page, pareto_plot
 from planogram.benchmark.variants import PEER, Running, Variant, VariantError
@@ -31,7 +32,6 @@ from planogram.models.pruning import multiplications
 from planogram.registry.bundle import ENGINES, WEIGHTS, BundleManifest, open_bundle
 from planogram.registry.store import Registry
 
-FOLDER = "benchmarks"
 K = 10
 SORTED, PADDED = "sorted", "padded"
 
@@ -67,7 +67,7 @@ def run(config: BenchmarkEnginesConfig) -> dict[str, Any]:
     shown = [row for row in rows if row["shape"] == config.shapes[0]]
     advice = advise(shown, config.latency_ms, config.ndcg_floor)
     result = {"name": config.name, "machine": here, "variants": rows, "left_out": left_out, "advice": advice}
-    return result | _write(config, result)
+    return result | keep(config.name, result, pareto_plot(rows, config.shapes[0]), page)
 
 
 def _start(
@@ -84,15 +84,6 @@ def _start(
         stack.callback(started.close)
         running.append(started)
     return running, left_out
-
-
-def _write(config: BenchmarkEnginesConfig, result: dict[str, Any]) -> dict[str, str]:
-    place = storage.join(storage.home(), FOLDER, config.name)
-    plot = pareto_plot(result["variants"], config.shapes[0])
-    storage.write_json(f"{place}.json", result)
-    storage.write_bytes(f"{place}.png", plot)
-    storage.write_bytes(f"{place}.html", page(result, plot))
-    return {"file": f"{place}.json", "plot": f"{place}.png", "page": f"{place}.html"}
 
 
 def beside(config: CompressConfig, made: str) -> BenchmarkEnginesConfig:

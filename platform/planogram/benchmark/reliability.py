@@ -8,6 +8,7 @@ from rich.progress import track
 from planogram import storage
 from planogram.benchmark.bodies import Texts, Workload, rerank
 from planogram.benchmark.columns import serve_config
+from planogram.benchmark.kept import keep
 from planogram.benchmark.load.generator import Generator
 from planogram.benchmark.machine import machine
 from planogram.benchmark.reliability_report import page, plot
@@ -17,8 +18,6 @@ from planogram.benchmark.spawn import TargetError
 from planogram.benchmark.targets import PlanogramServer
 from planogram.config import BenchmarkReliabilityConfig, ScenarioName
 from planogram.registry.store import Registry
-
-FOLDER = "benchmarks"
 
 
 def run(config: BenchmarkReliabilityConfig) -> dict[str, Any]:
@@ -46,12 +45,7 @@ def run(config: BenchmarkReliabilityConfig) -> dict[str, Any]:
         raise TargetError("no scenario could be played: " + "; ".join(failed.values()))
     shown = {"name": config.name, "machine": machine(config.threads), "scenarios": found, "failed": failed}
     result = {**shown, "config": config.model_dump(mode="json")}
-    place = storage.join(storage.home(), FOLDER, config.name)
-    picture = plot(result)
-    storage.write_json(f"{place}.json", result)
-    storage.write_bytes(f"{place}.png", picture)
-    storage.write_bytes(f"{place}.html", page(result, picture))
-    return result | {"file": f"{place}.json", "plot": f"{place}.png", "page": f"{place}.html"}
+    return result | keep(config.name, result, plot(result), page)
 
 
 def _play(config: BenchmarkReliabilityConfig, name: ScenarioName, bundle: str, workload: Workload) -> Result:

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from planogram import storage
 from planogram.benchmark.bodies import Texts, rerank
 from planogram.benchmark.columns import columns, threads_of
+from planogram.benchmark.kept import keep
 from planogram.benchmark.load.generator import Generator
 from planogram.benchmark.load.summary import Figures, middle
 from planogram.benchmark.machine import machine
@@ -27,7 +28,6 @@ from planogram.errors import ConfigError
 from planogram.registry.bundle import open_bundle
 from planogram.registry.store import Registry
 
-FOLDER = "benchmarks"
 ENGINE = "engine"
 #: (target, workload, load) -> figures of each round
 Found = dict[tuple[str, str, str], list[Figures]]
@@ -65,12 +65,7 @@ def run(config: BenchmarkServingConfig) -> dict[str, Any]:
         "left_out": left_out,
         "config": config.model_dump(mode="json"),
     }
-    place = storage.join(storage.home(), FOLDER, config.name)
-    picture = plot(result)
-    storage.write_json(f"{place}.json", result)
-    storage.write_bytes(f"{place}.png", picture)
-    storage.write_bytes(f"{place}.html", page(result, picture))
-    return result | {"file": f"{place}.json", "plot": f"{place}.png", "page": f"{place}.html"}
+    return result | keep(config.name, result, plot(result), page)
 
 
 def _rounds(config: BenchmarkServingConfig, bundle: str, texts: Texts) -> tuple[Found, dict[str, str]]:
