@@ -20,7 +20,7 @@ def tokenizer() -> PairTokenizer:
 @pytest.fixture(scope="module")
 def matches(tokenizer):
     def count(query: str, text: str) -> dict[str, float]:
-        found = PairMatcher(tokenizer.tokenizer).frame(tokenizer.encode([(query, text)]))
+        found = PairMatcher(tokenizer).frame(tokenizer.encode([(query, text)]))
         assert list(found) == list(MATCH)
         return {name.removeprefix("match."): value for name, value in found.iloc[0].items()}
 
@@ -65,7 +65,7 @@ def test_an_empty_text_has_nothing_to_compare(matches):
 
 def test_a_cut_text_is_compared_as_the_model_reads_it(tokenizer):
     short = PairTokenizer(tokenizer.tokenizer, 8)
-    found = PairMatcher(short.tokenizer).frame(short.encode([("red", "new lamp shade with a red shoe")]))
+    found = PairMatcher(short).frame(short.encode([("red", "new lamp shade with a red shoe")]))
     assert found.loc[0, "match.query_in_text"] == 0
 
 

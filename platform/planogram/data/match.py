@@ -11,7 +11,6 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from tokenizers import Tokenizer
 
 from planogram.data.features import FeatureSpec
 from planogram.data.text import FIELD_SEPARATOR
@@ -43,11 +42,10 @@ class PairMatcher:
         tokenizer: whose tokens are compared.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._special = frozenset(tokenizer.get_added_tokens_decoder())
-        self._separator = tokenizer.token_to_id(FIELD_SEPARATOR)
-        vocabulary = tokenizer.get_vocab()
-        self._numbers = frozenset(i for token, i in vocabulary.items() if any(c.isdigit() for c in token))
+    def __init__(self, tokenizer: PairTokenizer) -> None:
+        self._special = tokenizer.special_ids
+        self._numbers = tokenizer.number_ids
+        self._separator = tokenizer.tokenizer.token_to_id(FIELD_SEPARATOR)
 
     def frame(self, tokens: Tokens) -> pd.DataFrame:
         """(pairs, MATCH) float64; NaN where there is nothing to compare."""
@@ -106,7 +104,7 @@ def with_matches(tokenizer: PairTokenizer, tokens: Tokens, names: Sequence[str],
     """The rows of `given`, with the matches of their pairs where `names` asks for any."""
     if not is_matched(names):
         return given
-    return pd.concat([given.reset_index(drop=True), PairMatcher(tokenizer.tokenizer).frame(tokens)], axis=1)
+    return pd.concat([given.reset_index(drop=True), PairMatcher(tokenizer).frame(tokens)], axis=1)
 
 
 def is_matched(names: Sequence[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,18 @@ class PairTokenizer:
             IntegrityError: it is missing or not a tokenizer.
         """
         return cls(load_tokenizer(folder), max_tokens)
+
+    # Kept, for the vocabulary is a copy that takes longer to make than a request should.
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Tokens that are no text."""
+        return frozenset(self.tokenizer.get_added_tokens_decoder())
+
+    @cached_property
+    def number_ids(self) -> frozenset[int]:
+        """Tokens with a digit."""
+        vocabulary = self.tokenizer.get_vocab()
+        return frozenset(i for token, i in vocabulary.items() if any(c.isdigit() for c in token))
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> Tokens:
         """Encode pairs, or single texts where the second one is empty; what is cut is said in `Tokens.truncated`."""
