@@ -76,6 +76,19 @@ def test_nothing_is_computed_for_the_abandoned(engine, executor, monkeypatch):
     np.testing.assert_array_equal(kept, score(engine, pairs(4), 1000).values)
 
 
+def test_waiting_is_told_in_seconds_at_the_pace_of_the_last_passes(engine, executor):
+    batches, job = batcher(engine, executor, 1000), Job(engine.tokenize(pairs(4)))
+    with batches.taken_on(job):
+        assert batches.wait_s == 0, "no pass was measured yet"
+    asyncio.run(batches.run([job]))
+    assert batches.wait_s == 0
+    with batches.taken_on(job):
+        one = batches.wait_s
+        with batches.taken_on(job):
+            assert batches.wait_s == pytest.approx(2 * one) and one > 0
+    assert batches.wait_s == 0
+
+
 def test_all_abandoned_is_no_work(engine, executor, monkeypatch):
     monkeypatch.setattr(engine, "infer", None)
     run(engine, executor, [Job(engine.tokenize(pairs(4)), abandoned=True)], 10)

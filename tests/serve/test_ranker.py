@@ -9,7 +9,7 @@ import pytest
 from planogram.engines.base import score
 from planogram.registry.store import ModelVersion
 from planogram.serve import ranker as module
-from planogram.serve.backend import FailedError, ModelInfo, Scored
+from planogram.serve.backend import Busy, FailedError, ModelInfo, Scored
 from planogram.serve.ranker import LaneJob, Ranker, run_jobs
 from planogram.serve.settings import CacheArgs, EngineArgs, FollowArgs
 from planogram.serve.texts import pair_texts
@@ -93,9 +93,9 @@ def registry(monkeypatch, tmp_path):
 def make(registry):
     made = []
 
-    def make(period_s=0.01, reference="shop-ranker@champion", scores_mb=0) -> Ranker:
+    def make(period_s=0.01, reference="shop-ranker@champion", scores_mb=0, max_wait_s=1000.0) -> Ranker:
         follow, cache = FollowArgs(period_s=period_s, max_slowdown=1000), CacheArgs(scores_mb=scores_mb)
-        made.append(Ranker(EngineArgs(threads=1), info(1), reference, follow, cache))
+        made.append(Ranker(EngineArgs(threads=1, max_wait_s=max_wait_s), info(1), reference, follow, cache))
         return made[-1]
 
     yield make
@@ -281,3 +281,31 @@ def test_another_version_remembers_nothing_of_the_one_before(make, registry):
 
 def test_without_a_cache_nothing_is_said_of_one(make, registry):
     assert asyncio.run(make(0).score("red", DOCUMENTS)).known is None
+
+
+def test_work_beyond_the_limit_is_refused_at_once_and_the_rest_is_answered(make):
+    async def run():
+        ranker = make(max_wait_s=0.01)
+        first = await asyncio.gather(*(ranker.score("red", DOCUMENTS) for _ in range(50)))
+        return first, await ranker.score("red", DOCUMENTS), await ranker.explain("red", DOCUMENTS[:1])
+
+    answers, later, explained = asyncio.run(run())
+    refused = [answer for answer in answers if isinstance(answer, Busy)]
+    assert refused and all(answer.wait_s > 0.01 for answer in refused)
+    taken = [answer for answer in answers if isinstance(answer, Scored)]
+    assert taken and all(agrees(scored) for scored in taken)
+    assert agrees(later), "nothing waits any more"
+    assert not isinstance(explained, Busy)
+
+
+def test_what_is_known_already_is_never_refused(make):
+    async def run():
+        ranker = make(scores_mb=1, max_wait_s=1e-9)
+        await ranker.score("red", DOCUMENTS)
+        busy = asyncio.create_task(ranker.score("blue", DOCUMENTS * 40))
+        await asyncio.sleep(0.001)
+        known = await ranker.score("red", DOCUMENTS)
+        await busy
+        return known
+
+    assert agrees(asyncio.run(run()))

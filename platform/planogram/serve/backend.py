@@ -134,6 +134,17 @@ class TokenWeight:
 
 
 @dataclass(frozen=True)
+class Busy:
+    """What a replica with too much work answers. No exception: Ray Serve writes a traceback for each, under overload.
+
+    Attributes:
+        wait_s: seconds of work that waits already.
+    """
+
+    wait_s: float
+
+
+@dataclass(frozen=True)
 class Scored:
     """Scores of a list of documents, in its order.
 

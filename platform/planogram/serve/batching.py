@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,9 @@ from planogram.data.collate import token_batches
 from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Floats
 from planogram.serve import metrics
+
+# Of the passes before in the measured pace: about the last ten count.
+PACE_MEMORY = 0.9
 
 
 @dataclass(eq=False)
@@ -47,6 +51,22 @@ class TokenBatcher:
         self._columns = columns
         self._executor = executor
         self.batch_tokens = batch_tokens
+        self._waiting_tokens = 0
+        self._recent_tokens = self._recent_s = 0.0
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until all jobs that were taken on are done, at the pace of the last passes; 0 before the first."""
+        return self._waiting_tokens * self._recent_s / self._recent_tokens if self._recent_tokens else 0.0
+
+    @contextmanager
+    def taken_on(self, job: Job) -> Iterator[None]:
+        """Count a job as work that waits, until the block ends."""
+        self._waiting_tokens += job.num_tokens
+        try:
+            yield
+        finally:
+            self._waiting_tokens -= job.num_tokens
 
     def size(self, jobs: Sequence[Job]) -> int:
         """Tokens of a batch of jobs. A single job always fits: `run` takes it in several passes."""
@@ -81,4 +101,7 @@ class TokenBatcher:
         try:
             return self._infer(tokens)
         finally:
-            metrics.add(metrics.BUSY_SECONDS, time.perf_counter() - started_s)
+            took_s = time.perf_counter() - started_s
+            self._recent_tokens = self._recent_tokens * PACE_MEMORY + sum(tokens.lengths)
+            self._recent_s = self._recent_s * PACE_MEMORY + took_s
+            metrics.add(metrics.BUSY_SECONDS, took_s)

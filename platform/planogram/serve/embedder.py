@@ -9,7 +9,7 @@ import numpy as np
 from planogram.data.text import clean
 from planogram.data.tokenizer import Tokens
 from planogram.engines.load import load_embedding_engine
-from planogram.serve.backend import Embedded, FailedError, ModelInfo
+from planogram.serve.backend import Busy, Embedded, FailedError, ModelInfo
 from planogram.serve.batching import Job, TokenBatcher
 from planogram.serve.logs import configure_logging
 from planogram.serve.ranker import replica_cpus
@@ -33,30 +33,34 @@ class Embedder:
 
         configure_logging()
         self.model = model
+        self._args = args
         self._device = ThreadPoolExecutor(1, "infer")
         self._tokenizer = ThreadPoolExecutor(1, "tokenize")
         threads = args.threads or replica_cpus()
         self._engine = self._device.submit(load_embedding_engine, model.path, args.engine, threads).result()
         self._probe = self._engine.tokenize(["health check"])
-        batcher = TokenBatcher(self._engine.infer, self._engine.width, self._device, args.batch_tokens)
+        self._batcher = TokenBatcher(self._engine.infer, self._engine.width, self._device, args.batch_tokens)
         self._submit = serve.batch(
             max_batch_size=args.batch_tokens,
             batch_wait_timeout_s=args.batch_wait_ms / 1000,
-            batch_size_fn=batcher.size,
-        )(batcher.run)
+            batch_size_fn=self._batcher.size,
+        )(self._batcher.run)
         # The first pass allocates what later ones reuse: no client waits for it.
         self._device.submit(self._infer_probe).result()
 
-    async def embed(self, texts: Sequence[str]) -> Embedded:
-        """Unit vectors of texts, in their order.
+    async def embed(self, texts: Sequence[str]) -> Embedded | Busy:
+        """Unit vectors of texts, in their order; a replica whose work would take over `max_wait_s` refuses more.
 
         Raises:
             FailedError: the model gave a vector that is not finite.
         """
         tokens = await asyncio.get_running_loop().run_in_executor(self._tokenizer, self._tokenize, texts)
+        if (wait_s := self._batcher.wait_s) > self._args.max_wait_s:
+            return Busy(wait_s)
         job = Job(tokens)
         try:
-            values = await self._submit(job)
+            with self._batcher.taken_on(job):
+                values = await self._submit(job)
         except asyncio.CancelledError:
             job.abandoned = True
             raise

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from planogram.errors import OverloadedError, PlanogramError
 from planogram.section import parse
 from planogram.serve.backend import (
+    Busy,
     Document,
     Embedded,
     FailedError,
@@ -209,7 +210,7 @@ async def ask(who: str, response: "DeploymentResponse", timeout_s: float | None 
 
     try:
         async with asyncio.timeout(timeout_s) as limit:
-            return await response
+            answer = await response
     except BackPressureError as error:
         raise OverloadedError(f"the {who} has too many requests", remedy="send the request again later") from error
     except (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError) as error:
@@ -223,3 +224,6 @@ async def ask(who: str, response: "DeploymentResponse", timeout_s: float | None 
     except asyncio.CancelledError:
         response.cancel()
         raise
+    if isinstance(answer, Busy):
+        raise OverloadedError(f"the {who} has work for {answer.wait_s:.1f} s", remedy="send the request again later")
+    return answer

@@ -14,7 +14,16 @@ from planogram.engines.base import Engine, Floats
 from planogram.engines.load import load_engine
 from planogram.registry.store import ModelVersion, Registry
 from planogram.serve.attribution import occlude
-from planogram.serve.backend import Document, FailedError, Following, ModelInfo, Queries, Scored, TokenWeight
+from planogram.serve.backend import (
+    Busy,
+    Document,
+    FailedError,
+    Following,
+    ModelInfo,
+    Queries,
+    Scored,
+    TokenWeight,
+)
 from planogram.serve.batching import Job, TokenBatcher
 from planogram.serve.begin import begin
 from planogram.serve.follow import Fixed, Follower
@@ -76,8 +85,10 @@ class Ranker:
         self._source = self._begin(reference)
         self._submit = queue(args, run_jobs)
 
-    async def score(self, query: Queries, documents: Sequence[Document]) -> Scored:
+    async def score(self, query: Queries, documents: Sequence[Document]) -> Scored | Busy:
         """Score documents, in their order, for one query or for one each; one model makes the tokens and the scores.
+
+        A replica whose work would take longer than `max_wait_s` refuses more, unless it knows all scores already.
 
         Raises:
             FailedError: the model gave a score that is not a number.
@@ -86,6 +97,8 @@ class Ranker:
         loop = asyncio.get_running_loop()
         recall, tokens = await loop.run_in_executor(lane.tokenizer, self._read, lane, query, documents)
         if tokens is not None:
+            if (wait_s := lane.batcher.wait_s) > self._args.max_wait_s:
+                return Busy(wait_s)
             recall.complete(tokens, await self._computed(lane, tokens))
         logits = recall.logits
         values = lane.engine.finish(logits)
@@ -109,7 +122,8 @@ class Ranker:
         """Logits (pairs, heads) float32, together with those of other requests."""
         job = Job(tokens)
         try:
-            logits = await self._submit(LaneJob(job, lane))
+            with lane.batcher.taken_on(job):
+                logits = await self._submit(LaneJob(job, lane))
         except asyncio.CancelledError:
             job.abandoned = True
             raise
@@ -117,7 +131,7 @@ class Ranker:
             raise logits
         return logits
 
-    async def explain(self, query: str, documents: Sequence[Document]) -> list[list[TokenWeight]]:
+    async def explain(self, query: str, documents: Sequence[Document]) -> list[list[TokenWeight]] | Busy:
         """What each word of the query and of a title does to the deciding score; see `attribution`.
 
         Raises:
@@ -125,6 +139,8 @@ class Ranker:
         """
         occlusion = occlude(query, documents)
         scored = await self.score([text for text, _ in occlusion.inputs], [shown for _, shown in occlusion.inputs])
+        if isinstance(scored, Busy):
+            return scored
         return occlusion.weights(scored.values[:, scored.model.primary])
 
     async def following(self) -> Following:
