@@ -24,6 +24,8 @@ COMMON: dict[str, Any] = {
     "health_check_timeout_s": 5,
     "graceful_shutdown_wait_loop_s": 1,
     "graceful_shutdown_timeout_s": 15,
+    # What replaces a replica serves before the old one leaves, even where there is one alone.
+    "max_surge_percent": 50,
     "backpressure_config": {"status_code": 503, "retry_after_s": 1},
 }
 # The ranker's queue is the shortest: it is the slowest, and what waits there too long is thrown away.
