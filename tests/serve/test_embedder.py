@@ -135,3 +135,17 @@ def ranker_folder(tmp_path):
     with write_bundle(str(tmp_path / "tiny"), manifest) as aside:
         save_file({"w": torch.zeros(2)}, aside / WEIGHTS)
     return tmp_path / "tiny"
+
+
+def test_a_text_is_computed_once(embedder, monkeypatch):
+    computed = []
+    infer = embedder._batcher._infer
+    monkeypatch.setattr(embedder._batcher, "_infer", lambda tokens: computed.append(len(tokens)) or infer(tokens))
+
+    async def ask():
+        return await embedder.embed(TEXTS), await embedder.embed([TEXTS[2], "red chair", TEXTS[0]])
+
+    first, again = asyncio.run(ask())
+    assert computed == [3, 1]
+    np.testing.assert_array_equal(again.values[[2, 0]], first.values[[0, 2]])
+    assert again.truncated == [True, False, False]

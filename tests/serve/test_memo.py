@@ -5,7 +5,7 @@ import pytest
 
 from planogram.data.tokenizer import Tokens
 from planogram.serve.cache import LocalCache
-from planogram.serve.memo import ScoreMemo
+from planogram.serve.memo import Memo
 
 PAIRS = [("red", "shoes"), ("red", "lamp")]
 TOKENS = Tokens([[1, 2], [1, 2, 3]], [[0, 0], [0, 0, 0]], [False, True])
@@ -18,7 +18,7 @@ def cache():
 
 
 def kept(cache, engine="torch-fp32", model="d1"):
-    memo = ScoreMemo(cache, engine)
+    memo = Memo(cache, "scores", engine)
     recall = memo.recall(model, PAIRS, 2)
     assert recall.unknown == [0, 1] and recall.known == 0
     recall.complete(TOKENS, LOGITS)
@@ -29,7 +29,7 @@ def kept(cache, engine="torch-fp32", model="d1"):
 def test_logits_lengths_and_cuts_come_back_as_they_were(cache):
     recall = kept(cache).recall("d1", [PAIRS[1], ("red", "kettle"), PAIRS[0]], 2)
     assert recall.unknown == [1] and recall.known == 2
-    assert (recall.logits[[2, 0]] == LOGITS).all()
+    assert (recall.rows[[2, 0]] == LOGITS).all()
     assert recall.lengths.tolist() == [3, 0, 2] and recall.truncated == [True, False, False]
 
 
@@ -44,7 +44,7 @@ def test_logits_lengths_and_cuts_come_back_as_they_were(cache):
 )
 def test_another_engine_model_or_text_is_another_pair(cache, engine, model, pair):
     kept(cache)
-    assert ScoreMemo(cache, engine).recall(model, [pair], 2).unknown == [0]
+    assert Memo(cache, "scores", engine).recall(model, [pair], 2).unknown == [0]
 
 
 def test_a_row_of_another_shape_is_computed_anew(cache):

@@ -94,4 +94,4 @@ def _embedder(reference: str, args: AppArgs) -> "tuple[ModelInfo, Application]":
 
     model = resolve_embedder(reference, args.embedder_engine.engine)
     replicas = serve.deployment(Embedder, name="Embedder", **COMMON, **EMBEDDER)
-    return model, replicas.bind(args.embedder_engine, model)
+    return model, replicas.bind(args.embedder_engine, model, args.cache)

@@ -8,12 +8,14 @@ import numpy as np
 
 from planogram.data.text import clean
 from planogram.data.tokenizer import Tokens
+from planogram.engines.base import Floats
 from planogram.engines.load import load_embedding_engine
 from planogram.serve.backend import Busy, Embedded, FailedError, ModelInfo
 from planogram.serve.batching import Job, TokenBatcher
 from planogram.serve.logs import configure_logging
+from planogram.serve.memo import Memo, Recall
 from planogram.serve.ranker import replica_cpus
-from planogram.serve.settings import EngineArgs
+from planogram.serve.settings import CacheArgs, EngineArgs
 
 
 class Embedder:
@@ -22,13 +24,14 @@ class Embedder:
     Args:
         args: of the engine.
         model: the bundle.
+        cache: of vectors; absent: the default.
 
     Raises:
         IntegrityError: the bundle does not verify; the replica does not start.
         ConfigError: it is no bi-encoder.
     """
 
-    def __init__(self, args: EngineArgs, model: ModelInfo) -> None:
+    def __init__(self, args: EngineArgs, model: ModelInfo, cache: CacheArgs | None = None) -> None:
         from ray import serve
 
         configure_logging()
@@ -45,6 +48,9 @@ class Embedder:
             batch_wait_timeout_s=args.batch_wait_ms / 1000,
             batch_size_fn=self._batcher.size,
         )(self._batcher.run)
+        cache = cache or CacheArgs()
+        vectors = cache.open(cache.vectors_mb)
+        self._memo = Memo(vectors, "vectors", args.engine) if vectors else None
         # The first pass allocates what later ones reuse: no client waits for it.
         self._device.submit(self._infer_probe).result()
 
@@ -54,19 +60,35 @@ class Embedder:
         Raises:
             FailedError: the model gave a vector that is not finite.
         """
-        tokens = await asyncio.get_running_loop().run_in_executor(self._tokenizer, self._tokenize, texts)
-        if (wait_s := self._batcher.wait_s) > self._args.max_wait_s:
-            return Busy(wait_s)
+        loop = asyncio.get_running_loop()
+        recall, tokens = await loop.run_in_executor(self._tokenizer, self._read, [clean(text) for text in texts])
+        if tokens is not None:
+            if (wait_s := self._batcher.wait_s) > self._args.max_wait_s:
+                return Busy(wait_s)
+            recall.complete(tokens, await self._computed(tokens))
+        if not np.isfinite(recall.rows).all():
+            raise FailedError(f"{self.model.name}:{self.model.version} gave a vector that is not finite")
+        if self._memo and recall.unknown:
+            await loop.run_in_executor(self._tokenizer, self._memo.keep, recall, recall.unknown)
+        return Embedded(recall.rows, recall.truncated, int(recall.lengths.sum()), self.model)
+
+    def _read(self, texts: Sequence[str]) -> tuple[Recall, Tokens | None]:
+        """What is known of each text, and the tokens of the others; None where there are none."""
+        memo, width = self._memo, self._engine.width
+        inputs = [(text,) for text in texts]
+        recall = memo.recall(self.model.digest, inputs, width) if memo else Recall.nothing(len(texts), width)
+        unknown = [texts[place] for place in recall.unknown]
+        return recall, self._engine.tokenize(unknown) if unknown else None
+
+    async def _computed(self, tokens: Tokens) -> Floats:
+        """Vectors (texts, width) float32, together with those of other requests."""
         job = Job(tokens)
         try:
             with self._batcher.taken_on(job):
-                values = await self._submit(job)
+                return await self._submit(job)
         except asyncio.CancelledError:
             job.abandoned = True
             raise
-        if not np.isfinite(values).all():
-            raise FailedError(f"{self.model.name}:{self.model.version} gave a vector that is not finite")
-        return Embedded(values, tokens.truncated, job.num_tokens, self.model)
 
     async def check_health(self) -> None:
         """Run a tiny inference: Ray Serve replaces the replica when this fails or takes too long."""
@@ -75,6 +97,3 @@ class Embedder:
     def _infer_probe(self) -> None:
         if not np.isfinite(self._engine.infer(self._probe)).all():
             raise FailedError(f"{self.model.path} gives vectors that are not finite")
-
-    def _tokenize(self, texts: Sequence[str]) -> Tokens:
-        return self._engine.tokenize([clean(text) for text in texts])

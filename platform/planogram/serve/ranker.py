@@ -30,7 +30,7 @@ from planogram.serve.follow import Fixed, Follower
 from planogram.serve.lane import Lane
 from planogram.serve.ledger import Ledger
 from planogram.serve.logs import configure_logging
-from planogram.serve.memo import Recall, ScoreMemo
+from planogram.serve.memo import Memo, Recall
 from planogram.serve.probe import Recent, check_heads, probe
 from planogram.serve.ray_metrics import observe_replica
 from planogram.serve.resolve import check_vocabulary, inspect, is_alias
@@ -80,8 +80,9 @@ class Ranker:
         self._follow = follow or FollowArgs()
         #: the last requests that were answered, for probes; they are never written anywhere
         self._recent: deque[Recent] = deque(maxlen=KEPT_REQUESTS)
-        scores = (cache or CacheArgs()).open()
-        self._memo = ScoreMemo(scores, args.engine) if scores else None
+        cache = cache or CacheArgs()
+        scores = cache.open(cache.scores_mb)
+        self._memo = Memo(scores, "scores", args.engine) if scores else None
         self._source = self._begin(reference)
         self._submit = queue(args, run_jobs)
 
@@ -100,7 +101,7 @@ class Ranker:
             if (wait_s := lane.batcher.wait_s) > self._args.max_wait_s:
                 return Busy(wait_s)
             recall.complete(tokens, await self._computed(lane, tokens))
-        logits = recall.logits
+        logits = recall.rows
         values = lane.engine.finish(logits)
         if not (np.isfinite(values).all() and np.isfinite(logits).all()):
             raise FailedError(f"{lane.model.reference} gave a score that is not finite")

@@ -39,21 +39,26 @@ class FollowArgs(Section):
 
 
 class CacheArgs(Section):
-    """What rankers remember of the pairs that they scored. A new model or another text is another pair."""
+    """What replicas remember of what they computed. Of another model, text or catalogue it is another entry."""
 
-    scores_mb: int = Field(64, ge=0, description="in each ranker replica; 0: nothing is remembered")
-    ttl_s: float = Field(3600.0, gt=0, description="how long")
+    scores_mb: int = Field(64, ge=0, description="of pairs, in each ranker replica; 0: nothing is remembered")
+    vectors_mb: int = Field(64, ge=0, description="of texts, in each embedder replica; 0: nothing is remembered")
+    ttl_s: float = Field(3600.0, gt=0, description="how long both are remembered")
     redis_url: str | None = Field(
         None, description="redis://, rediss:// or unix://: replicas share what they know; else PLANOGRAM_REDIS_URL"
     )
 
-    def open(self) -> Cache | None:
-        """The cache; None where nothing is remembered.
+    def open(self, max_mb: int, ttl_s: float | None = None) -> Cache | None:
+        """A cache; None where nothing is remembered.
+
+        Args:
+            max_mb: in this process; 0: nothing is remembered.
+            ttl_s: how long; absent: `ttl_s`.
 
         Raises:
             ConfigError: the URL is none of Redis.
         """
-        return open_cache(self.scores_mb, self.ttl_s, self.redis_url or os.environ.get("PLANOGRAM_REDIS_URL"))
+        return open_cache(max_mb, ttl_s or self.ttl_s, self.redis_url or os.environ.get("PLANOGRAM_REDIS_URL"))
 
 
 class CanaryArgs(Section):
