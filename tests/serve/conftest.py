@@ -105,6 +105,7 @@ class FakeBackend:
     delay_s: float = 0.0
     explain_error: Exception | None = None
     canary: bool = False
+    catalogue: str = ""
     follows: list[Following] | None = None
     seen: list[Any] = field(default_factory=list)
     products: list[dict[str, Any]] = field(default_factory=lambda: list(PRODUCTS))

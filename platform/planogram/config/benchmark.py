@@ -67,7 +67,7 @@ class BenchmarkServingConfig(Section):
         {"cache": {"scores_mb": 64}}, description="arguments of the application with its cache"
     )
     cache_off: dict[str, Any] = Field(
-        {"cache": {"scores_mb": 0}}, description="arguments of the application without it"
+        {"cache": {"scores_mb": 0, "answers_mb": 0}}, description="arguments of the application without it"
     )
     start_timeout_s: float = Field(300.0, gt=0, description="for a server to answer")
 

@@ -212,6 +212,11 @@ class Backend(Protocol):
     policy: "Policy"
 
     @property
+    def catalogue(self) -> str:
+        """The version of the products that every replica has; empty: not known, or it is just changing."""
+        ...
+
+    @property
     def model(self) -> ModelInfo:
         """The model that ranks, as far as it is known: it may change at any moment."""
         ...

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from planogram.errors import OverloadedError, PlanogramError
 from planogram.section import parse
+from planogram.serve.answer_memo import Catalogue
 from planogram.serve.backend import (
     Busy,
     Document,
@@ -75,6 +76,8 @@ class Gateway:
         self.embedder = embedder[0] if embedder else None
         self._embedder = embedder[1] if embedder else None
         self._retriever = retriever
+        # One period until a replica looks, and one until this gateway does.
+        self._catalogue = Catalogue(2 * args.retriever.refresh_s)
         self._rankers = Rankers(group("ranker", ranker, args))
         if args.canary and canary is not None:
             split = Split(args.canary.ranker, args.canary.percent, args.canary.timeout_s)
@@ -82,11 +85,18 @@ class Gateway:
         if args.follow.period_s:
             # Kept, since the loop itself holds its tasks weakly.
             self._watch = asyncio.get_running_loop().create_task(self._rankers.watch(args.follow.period_s))
+        if retriever is not None and args.cache.answers_mb:
+            self._look = asyncio.get_running_loop().create_task(self._look_at(retriever, args.retriever.refresh_s))
 
     @property
     def model(self) -> ModelInfo:
         """The model that ranks, as far as it is known."""
         return self._rankers.model
+
+    @property
+    def catalogue(self) -> str:
+        """The version of the products that every replica has; empty: not known, or it is just changing."""
+        return self._catalogue.version
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The HTTP application of this replica."""
@@ -144,7 +154,19 @@ class Gateway:
 
     async def change(self, products: Sequence[dict[str, Any]], deleted: Sequence[str]) -> str:
         """Add or replace products, and take others out."""
-        return await self._find("change", products, deleted)
+        version: str = await self._find("change", products, deleted)
+        self._catalogue.told(version)
+        return version
+
+    async def _look_at(self, retriever: "DeploymentHandle", period_s: float) -> None:
+        """Ask again and again which version the products have; ends with its task."""
+        while True:
+            try:
+                self._catalogue.told(await ask("retriever", retriever.version.remote(), CHECK_TIMEOUT_S))
+            except (OverloadedError, FailedError):
+                # What is not known is not answered from memory.
+                self._catalogue.told("")
+            await asyncio.sleep(period_s)
 
     async def _find(self, method: str, *args: Any) -> Any:
         assert self._retriever is not None

@@ -44,6 +44,8 @@ class CacheArgs(Section):
     scores_mb: int = Field(64, ge=0, description="of pairs, in each ranker replica; 0: nothing is remembered")
     vectors_mb: int = Field(64, ge=0, description="of texts, in each embedder replica; 0: nothing is remembered")
     ttl_s: float = Field(3600.0, gt=0, description="how long both are remembered")
+    answers_mb: int = Field(32, ge=0, description="of /search and /recommend, in each gateway replica; 0: nothing")
+    answers_ttl_s: float = Field(60.0, gt=0, description="how long answers are remembered")
     redis_url: str | None = Field(
         None, description="redis://, rediss:// or unix://: replicas share what they know; else PLANOGRAM_REDIS_URL"
     )

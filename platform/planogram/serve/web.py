@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 import planogram
 from planogram.errors import OverloadedError
+from planogram.serve.answer_memo import AnswerMemo
 from planogram.serve.answers import RecommendResponse, SearchResponse
 from planogram.serve.auth import gate_of
 from planogram.serve.backend import Backend, FailedError
@@ -71,10 +72,11 @@ def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) 
 def search_router(backend: Backend, args: AppArgs) -> APIRouter:
     """`POST /search`."""
     router = APIRouter(tags=["search"], responses=documented_errors())
+    memo = AnswerMemo.of(args, backend)
 
     @router.post("/search", summary="Rank the shop's products for a query")
     async def post_search(body: SearchRequest, call: CurrentCall) -> SearchResponse:
-        return await search(body, backend, args, call)
+        return await memo.answer("search", SearchResponse, body, call, lambda: search(body, backend, args, call))
 
     return router
 
@@ -82,10 +84,13 @@ def search_router(backend: Backend, args: AppArgs) -> APIRouter:
 def recommend_router(backend: Backend, args: AppArgs) -> APIRouter:
     """`POST /recommend`."""
     router = APIRouter(tags=["recommend"], responses=documented_errors())
+    memo = AnswerMemo.of(args, backend)
 
     @router.post("/recommend", summary="What a shopper may want next, or beside a product")
     async def post_recommend(body: RecommendRequest, call: CurrentCall) -> RecommendResponse:
-        return await recommend(body, backend, args, call)
+        return await memo.answer(
+            "recommend", RecommendResponse, body, call, lambda: recommend(body, backend, args, call)
+        )
 
     return router
 
