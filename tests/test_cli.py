@@ -7,6 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from planogram import cli
+from planogram.cli.show import MOST_COLUMNS, show_rows
 
 GROUP = typer.main.get_command(cli.app)
 
@@ -37,15 +38,15 @@ def test_an_error_is_a_message_and_status_2(monkeypatch, capsys):
 
 
 def test_few_rows_of_many_keys_stand_in_columns(capsys):
-    keys = [f"metric_{number}" for number in range(cli.MOST_COLUMNS + 1)]
-    cli._show_rows([dict.fromkeys(keys, 0.25), dict.fromkeys(keys, 0.75)], as_json=False)
+    keys = [f"metric_{number}" for number in range(MOST_COLUMNS + 1)]
+    show_rows([dict.fromkeys(keys, 0.25), dict.fromkeys(keys, 0.75)], as_json=False)
     lines = [line for line in capsys.readouterr().out.splitlines() if "metric" in line]
     assert len(lines) == len(keys)
     assert all("0.2500" in line and "0.7500" in line for line in lines)
 
 
 def test_rows_of_few_keys_stand_in_lines(capsys):
-    cli._show_rows([{"step": 0, "auc": 0.5}, {"step": 7, "auc": 0.75}], as_json=False)
+    show_rows([{"step": 0, "auc": 0.5}, {"step": 7, "auc": 0.75}], as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert any("step" in line and "auc" in line for line in lines)
     assert any("7" in line and "0.7500" in line for line in lines)
