@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from planogram.errors import ConfigError
 from planogram.section import parse
 from planogram.serve.blend import Blend
-from planogram.serve.conditions import ProductConditions, QueryConditions, Rule, When
 from planogram.serve.order import arrange
 from planogram.serve.policy import PolicyArgs, changed_policy
+from planogram.serve.rule_args import ProductConditions, QueryConditions, Rule, When
 from planogram.serve.rules import ActiveRules, place_pins
 
 SHOES = {"product_id": "p-2", "title": "red shoes", "brand": "Acme", "category": "Shoes", "price": 20.0, "stock": 5}

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from planogram.section import Section
 from planogram.serve.backend import ModelInfo
 from planogram.serve.blend import Blend, BlendArgs, recommend_blend, search_blend
-from planogram.serve.conditions import Rule
+from planogram.serve.rule_args import Rule
 
 
 class DiversityArgs(Section):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
 
-from planogram.serve.conditions import Pin, Route, Rule
+from planogram.serve.rule_args import Pin, Route, Rule
 
 Product = Mapping[str, Any]
 
