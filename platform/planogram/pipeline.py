@@ -1,4 +1,4 @@
-"""The whole line in one file: shop -> fine-tuning -> evaluation -> registry -> server -> three searches."""
+"""The whole line in one file: shop -> ranker and encoder -> evaluation -> registry -> server -> three searches."""
 
 import hashlib
 import json
@@ -22,6 +22,7 @@ from planogram.serve.check import IMPORT_PATH, LOOPBACK
 from planogram.serve.haproxy import isolated
 
 MODEL = "shop-ranker"
+ENCODER = "shop-encoder"
 NUM_SEARCHES = 3
 console = Console()
 
@@ -39,14 +40,15 @@ def run(config: DemoConfig, shop: str | None, exit_after: bool) -> None:
     """
     with isolated(), connect(config.cluster, serve=True):
         shop = shop or _simulated_shop(config)
-        console.rule("fine-tune")
-        trained = finetune.run(_finetune_config(config, shop))
+        console.rule("fine-tune the ranker, which orders what was found")
+        ranker = finetune.run(_ranker_config(config, shop))
         console.rule("evaluate")
-        _show_evaluation(trained, _evaluate(config, shop, trained["bundle"]))
+        _show_evaluation(ranker, _evaluate(config, shop, ranker["bundle"]))
+        console.rule("fine-tune the encoder, which finds by meaning")
+        encoder = finetune.run(_encoder_config(config, shop))
         console.rule("publish")
-        version = Registry().publish(trained["bundle"], MODEL, reason=f"run {trained['run']}")
-        Registry().promote(version.reference, CHAMPION, reason="the demo serves its newest model")
-        console.print(f"{version.reference} is {MODEL}@{CHAMPION}")
+        for name, trained in ((MODEL, ranker), (ENCODER, encoder)):
+            _publish(name, trained)
         console.rule("serve")
         queries = _test_queries(config, shop)
         with launch.serving(_serve_config(config, shop)) as server:
@@ -70,11 +72,28 @@ def _simulated_shop(config: DemoConfig) -> str:
     return shop
 
 
-def _finetune_config(config: DemoConfig, shop: str) -> FinetuneConfig:
+def _ranker_config(config: DemoConfig, shop: str) -> FinetuneConfig:
     shared = config.model_dump(include={"text", "backbone", "loss", "optimizer", "train", "launch", "split"})
+    return _resumable(MODEL, shared, shop)
+
+
+def _encoder_config(config: DemoConfig, shop: str) -> FinetuneConfig:
+    shared = config.model_dump(include={"text", "backbone", "optimizer", "launch", "split"})
+    backbone = {**shared["backbone"], "pooling": "mean"}
+    train = config.encoder_train.model_dump()
+    return _resumable(ENCODER, {**shared, "model": "bi-encoder", "backbone": backbone, "train": train}, shop)
+
+
+def _resumable(name: str, settings: dict[str, Any], shop: str) -> FinetuneConfig:
     # The same data and settings are the same run: it goes on, or is there already.
-    run = f"demo-{_digest({**shared, 'data': open_shop(shop)['data_digest']})}"
-    return FinetuneConfig.model_validate({**shared, "name": MODEL, "run": run, "shop": shop})
+    run = f"demo-{name}-{_digest({**settings, 'data': open_shop(shop)['data_digest']})}"
+    return FinetuneConfig.model_validate({**settings, "name": name, "run": run, "shop": shop})
+
+
+def _publish(name: str, trained: dict[str, Any]) -> None:
+    version = Registry().publish(trained["bundle"], name, reason=f"run {trained['run']}")
+    Registry().promote(version.reference, CHAMPION, reason="the demo serves its newest model")
+    console.print(f"{version.reference} is {name}@{CHAMPION}")
 
 
 def _digest(value: Any) -> str:
@@ -104,7 +123,11 @@ def _serve_config(config: DemoConfig, shop: str) -> dict[str, Any]:
                 "name": "planogram",
                 "route_prefix": "/",
                 "import_path": IMPORT_PATH,
-                "args": {"ranker": f"{MODEL}@{CHAMPION}", "shop": shop},
+                "args": {
+                    "ranker": f"{MODEL}@{CHAMPION}",
+                    "shop": shop,
+                    "retriever": {"encoder": f"{ENCODER}@{CHAMPION}"},
+                },
             }
         ],
     }

@@ -280,6 +280,9 @@ class DemoConfig(Section):
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig(epochs=2, micro_batch=32, validations_per_epoch=1)
+    encoder_train: TrainConfig = Field(
+        TrainConfig(epochs=1, micro_batch=32, validations_per_epoch=1), description="as `train`, of the encoder"
+    )
     launch: LaunchConfig = LaunchConfig()
     cluster: ClusterConfig = ClusterConfig()
     port: int = Field(8000, ge=1, le=65535)
