@@ -78,13 +78,13 @@ def test_nothing_is_computed_for_the_abandoned(engine, executor, monkeypatch):
 
 def test_waiting_is_told_in_seconds_at_the_pace_of_the_last_passes(engine, executor):
     batches, job = batcher(engine, executor, 1000), Job(engine.tokenize(pairs(4)))
-    with batches.taken_on(job):
+    with batches.taken_on(4):
         assert batches.wait_s == 0, "no pass was measured yet"
     asyncio.run(batches.run([job]))
     assert batches.wait_s == 0
-    with batches.taken_on(job):
+    with batches.taken_on(4):
         one = batches.wait_s
-        with batches.taken_on(job):
+        with batches.taken_on(4):
             assert batches.wait_s == pytest.approx(2 * one) and one > 0
     assert batches.wait_s == 0
 

@@ -51,22 +51,22 @@ class TokenBatcher:
         self._columns = columns
         self._executor = executor
         self.batch_tokens = batch_tokens
-        self._waiting_tokens = 0
-        self._recent_tokens = self._recent_s = 0.0
+        self._waiting = 0
+        self._recent_texts = self._recent_s = 0.0
 
     @property
     def wait_s(self) -> float:
-        """Seconds until all jobs that were taken on are done, at the pace of the last passes; 0 before the first."""
-        return self._waiting_tokens * self._recent_s / self._recent_tokens if self._recent_tokens else 0.0
+        """Seconds until all texts that were taken on are done, at the pace of the last passes; 0 before the first."""
+        return self._waiting * self._recent_s / self._recent_texts if self._recent_texts else 0.0
 
     @contextmanager
-    def taken_on(self, job: Job) -> Iterator[None]:
-        """Count a job as work that waits, until the block ends."""
-        self._waiting_tokens += job.num_tokens
+    def taken_on(self, texts: int) -> Iterator[None]:
+        """Count texts as work that waits, until the block ends; from before they are read, so that a burst counts."""
+        self._waiting += texts
         try:
             yield
         finally:
-            self._waiting_tokens -= job.num_tokens
+            self._waiting -= texts
 
     def size(self, jobs: Sequence[Job]) -> int:
         """Tokens of a batch of jobs. A single job always fits: `run` takes it in several passes."""
@@ -102,6 +102,6 @@ class TokenBatcher:
             return self._infer(tokens)
         finally:
             took_s = time.perf_counter() - started_s
-            self._recent_tokens = self._recent_tokens * PACE_MEMORY + sum(tokens.lengths)
+            self._recent_texts = self._recent_texts * PACE_MEMORY + len(tokens)
             self._recent_s = self._recent_s * PACE_MEMORY + took_s
             metrics.add(metrics.BUSY_SECONDS, took_s)

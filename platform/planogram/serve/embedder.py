@@ -61,22 +61,27 @@ class Embedder:
             FailedError: the model gave a vector that is not finite.
         """
         loop = asyncio.get_running_loop()
-        recall, tokens = await loop.run_in_executor(self._tokenizer, self._read, [clean(text) for text in texts])
-        if tokens is not None:
-            if (wait_s := self._batcher.wait_s) > self._args.max_wait_s:
-                return Busy(wait_s)
-            recall.complete(tokens, await self._computed(tokens))
+        cleaned, wait_s = [clean(text) for text in texts], self._batcher.wait_s
+        with self._batcher.taken_on(len(texts)):
+            read = await loop.run_in_executor(self._tokenizer, self._read, cleaned, wait_s)
+            if isinstance(read, Busy):
+                return read
+            recall, tokens = read
+            if tokens is not None:
+                recall.complete(tokens, await self._computed(tokens))
         if not np.isfinite(recall.rows).all():
             raise FailedError(f"{self.model.name}:{self.model.version} gave a vector that is not finite")
         if self._memo and recall.unknown:
             await loop.run_in_executor(self._tokenizer, self._memo.keep, recall, recall.unknown)
         return Embedded(recall.rows, recall.truncated, int(recall.lengths.sum()), self.model)
 
-    def _read(self, texts: Sequence[str]) -> tuple[Recall, Tokens | None]:
-        """What is known of each text, and the tokens of the others; None where there are none."""
+    def _read(self, texts: Sequence[str], wait_s: float) -> tuple[Recall, Tokens | None] | Busy:
+        """What is known of each text, and the tokens of the others; None where there are none. A refusal reads none."""
         memo, width = self._memo, self._engine.width
         inputs = [(text,) for text in texts]
         recall = memo.recall(self.model.digest, inputs, width) if memo else Recall.nothing(len(texts), width)
+        if recall.unknown and wait_s > self._args.max_wait_s:
+            return Busy(wait_s)
         unknown = [texts[place] for place in recall.unknown]
         return recall, self._engine.tokenize(unknown) if unknown else None
 
@@ -84,8 +89,7 @@ class Embedder:
         """Vectors (texts, width) float32, together with those of other requests."""
         job = Job(tokens)
         try:
-            with self._batcher.taken_on(job):
-                return await self._submit(job)
+            return await self._submit(job)
         except asyncio.CancelledError:
             job.abandoned = True
             raise

@@ -96,11 +96,14 @@ class Ranker:
         """
         lane = self._source.lane
         loop = asyncio.get_running_loop()
-        recall, tokens = await loop.run_in_executor(lane.tokenizer, self._read, lane, query, documents)
-        if tokens is not None:
-            if (wait_s := lane.batcher.wait_s) > self._args.max_wait_s:
-                return Busy(wait_s)
-            recall.complete(tokens, await self._computed(lane, tokens))
+        wait_s = lane.batcher.wait_s
+        with lane.batcher.taken_on(len(documents)):
+            read = await loop.run_in_executor(lane.tokenizer, self._read, lane, query, documents, wait_s)
+            if isinstance(read, Busy):
+                return read
+            recall, tokens = read
+            if tokens is not None:
+                recall.complete(tokens, await self._computed(lane, tokens))
         logits = recall.rows
         values = lane.engine.finish(logits)
         if not (np.isfinite(values).all() and np.isfinite(logits).all()):
@@ -111,11 +114,15 @@ class Ranker:
         num_tokens = int(recall.lengths.sum())
         return Scored(values, recall.truncated, num_tokens, lane.model, logits, known=recall.known)
 
-    def _read(self, lane: Lane, query: Queries, documents: Sequence[Document]) -> tuple[Recall, Tokens | None]:
-        """What is known of each pair, and the tokens of the others; None where there are none."""
+    def _read(
+        self, lane: Lane, query: Queries, documents: Sequence[Document], wait_s: float
+    ) -> tuple[Recall, Tokens | None] | Busy:
+        """What is known of each pair, and the tokens of the others; None where there are none. A refusal reads none."""
         pairs, heads = lane.pairs(query, documents), len(lane.model.heads)
         memo = self._memo
         recall = memo.recall(lane.model.digest, pairs, heads) if memo else Recall.nothing(len(pairs), heads)
+        if recall.unknown and wait_s > self._args.max_wait_s:
+            return Busy(wait_s)
         unknown = [pairs[place] for place in recall.unknown]
         return recall, lane.engine.tokenize(unknown) if unknown else None
 
@@ -123,8 +130,7 @@ class Ranker:
         """Logits (pairs, heads) float32, together with those of other requests."""
         job = Job(tokens)
         try:
-            with lane.batcher.taken_on(job):
-                logits = await self._submit(LaneJob(job, lane))
+            logits = await self._submit(LaneJob(job, lane))
         except asyncio.CancelledError:
             job.abandoned = True
             raise
