@@ -3,10 +3,14 @@
 import asyncio
 
 import pytest
+from ray.exceptions import RayActorError
 
 from planogram.errors import OverloadedError
-from planogram.serve.backend import Busy
-from planogram.serve.gateway import ask
+from planogram.serve.backend import Busy, UnavailableError
+from planogram.serve.gateway import ask, group
+from planogram.serve.settings import AppArgs
+
+from .conftest import MODEL
 
 
 async def answer(value):
@@ -17,3 +21,28 @@ def test_a_replica_with_too_much_work_is_an_overload_to_the_client():
     with pytest.raises(OverloadedError, match=r"the ranker has work for 2.3 s"):
         asyncio.run(ask("ranker", answer(Busy(2.26))))
     assert asyncio.run(ask("ranker", answer(1), 1.0)) == 1
+
+
+class Dying:
+    """The handle of a ranker whose first replicas die with the request in work."""
+
+    def __init__(self, deaths):
+        self.deaths = deaths
+        self.score = self
+
+    async def remote(self, query, documents):
+        self.deaths -= 1
+        if self.deaths >= 0:
+            raise RayActorError
+        return "scored"
+
+
+def test_a_request_that_dies_with_its_replica_is_answered_by_another_one():
+    args = AppArgs(ranker="fake", routes=("rerank",))
+
+    def score(deaths):
+        return asyncio.run(group("ranker", (MODEL, Dying(deaths)), args).ask("red", ["shoes"], 1.0))
+
+    assert score(0) == score(1) == "scored"
+    with pytest.raises(UnavailableError):
+        score(2)

@@ -205,7 +205,11 @@ def group(who: str, bound: "Bound", args: AppArgs) -> Group:
     model, ranker = bound
 
     async def score(query: Queries, documents: Sequence[Document], timeout_s: float | None) -> Scored:
-        return await ask(who, ranker.score.remote(query, documents), timeout_s)
+        try:
+            return await ask(who, ranker.score.remote(query, documents), timeout_s)
+        except UnavailableError:
+            # The replica died with this request in work. A score has no effects: another replica can make it.
+            return await ask(who, ranker.score.remote(query, documents), timeout_s)
 
     async def explain(query: str, documents: Sequence[Document], timeout_s: float | None) -> list[list[TokenWeight]]:
         return await ask(who, ranker.explain.remote(query, documents), timeout_s)
