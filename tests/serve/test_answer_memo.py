@@ -1,12 +1,17 @@
 """Whole answers: which are remembered, and when they are not given again."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
-from planogram.serve.answer_memo import Catalogue
+from planogram.serve.answer_memo import AnswerMemo, Catalogue
+from planogram.serve.answers import ANSWER_EXAMPLE, Model, SearchResponse
 from planogram.serve.backend import FailedError
+from planogram.serve.cache import LocalCache
+from planogram.serve.call import Call
 from planogram.serve.policy import Policy, PolicyArgs
+from planogram.serve.schemas import SearchRequest
 
 from .conftest import MODEL
 
@@ -95,3 +100,19 @@ def test_a_catalogue_counts_once_all_replicas_must_have_it():
     catalogue.told("")
     now[0] = 100
     assert catalogue.version == "", "the retriever does not answer"
+
+
+def test_another_application_that_shares_the_cache_has_other_answers(remembering):
+    cache, made = LocalCache(2**20, 60), []
+
+    async def answers(args):
+        async def compute():
+            made.append(args)
+            return SearchResponse.model_validate({**ANSWER_EXAMPLE, "facets": {}, "model": Model.of(MODEL)})
+
+        memo = AnswerMemo(cache, remembering, args)
+        return await memo.answer("search", SearchResponse, SearchRequest(query="red"), Call.begin(None), compute)
+
+    for args in ("a", "a", "b"):
+        asyncio.run(answers(args))
+    assert made == ["a", "b"]

@@ -5,8 +5,7 @@ import asyncio
 import pytest
 from ray.exceptions import RayActorError
 
-from planogram.errors import OverloadedError
-from planogram.serve.backend import Busy, UnavailableError
+from planogram.serve.backend import Busy, ShedError, UnavailableError
 from planogram.serve.gateway import ask, group
 from planogram.serve.settings import AppArgs
 
@@ -18,7 +17,7 @@ async def answer(value):
 
 
 def test_a_replica_with_too_much_work_is_an_overload_to_the_client():
-    with pytest.raises(OverloadedError, match=r"the ranker has work for 2.3 s"):
+    with pytest.raises(ShedError, match=r"the ranker has work for 2.3 s"):
         asyncio.run(ask("ranker", answer(Busy(2.26))))
     assert asyncio.run(ask("ranker", answer(1), 1.0)) == 1
 

@@ -304,8 +304,9 @@ def test_what_is_known_already_is_never_refused(make):
         await ranker.score("red", DOCUMENTS)
         busy = asyncio.create_task(ranker.score("blue", DOCUMENTS * 40))
         await asyncio.sleep(0.001)
-        known = await ranker.score("red", DOCUMENTS)
+        known, unknown = await asyncio.gather(ranker.score("red", DOCUMENTS), ranker.score("green", DOCUMENTS))
         await busy
-        return known
+        return known, unknown
 
-    assert agrees(asyncio.run(run()))
+    known, unknown = asyncio.run(run())
+    assert agrees(known) and isinstance(unknown, Busy)

@@ -136,7 +136,7 @@ def _serve_config(config: BenchmarkPromotionsConfig) -> dict[str, Any]:
         "routes": ["rerank"],
         "ranker": f"{MODEL}@{CHAMPION}",
         # Every answer is computed by the version that it names.
-        "cache": {"scores_mb": 0, "answers_mb": 0},
+        "cache": {"scores_mb": 0},
         "engine": {"engine": config.engine},
         "follow": {"period_s": config.period_s},
     }

@@ -62,7 +62,7 @@ def _config(config: BenchmarkReliabilityConfig, name: ScenarioName, bundle: str)
         "routes": ["rerank"],
         "ranker": bundle,
         # A load that repeats itself would be no load.
-        "cache": {"scores_mb": 0, "answers_mb": 0},
+        "cache": {"scores_mb": 0},
         "engine": {"engine": config.engine, "threads": config.threads, "batch_tokens": 4096},
     }
     scaling: dict[str, Any] = {"min_replicas": config.replicas, "max_replicas": config.replicas}

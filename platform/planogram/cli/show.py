@@ -35,6 +35,13 @@ def show(result: dict[str, Any], as_json: bool) -> None:
     Console().print(table)
 
 
+def show_trained(result: dict[str, Any], as_json: bool) -> None:
+    """Print what a training gave: its curve, then the rest."""
+    if not as_json:
+        show_rows(result.pop("history"), as_json)
+    show(result, as_json)
+
+
 def show_rows(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     """Print rows as JSON, or as one table."""
     if as_json:

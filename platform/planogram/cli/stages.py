@@ -7,7 +7,7 @@ from rich.console import Console
 
 from planogram import config, section
 from planogram.cli.options import AsJson, Config, Overrides
-from planogram.cli.show import print_json, show, show_engines, show_rows
+from planogram.cli.show import print_json, show, show_engines, show_rows, show_trained
 
 stages_app = typer.Typer()
 
@@ -22,12 +22,7 @@ def pretrain(config_path: Config = None, settings: Overrides = None, as_json: As
     """
     from planogram.pretrain import run
 
-    result = run(section.load(config.PretrainConfig, config_path, settings or ()))
-    if as_json:
-        print_json(result)
-    else:
-        show_rows(result.pop("history"), as_json)
-        show(result, as_json)
+    show_trained(run(section.load(config.PretrainConfig, config_path, settings or ())), as_json)
 
 
 @stages_app.command()
@@ -40,12 +35,7 @@ def finetune(config_path: Config = None, settings: Overrides = None, as_json: As
     """
     from planogram.finetune import run
 
-    result = run(config.load_finetune(config_path, settings or ()))
-    if as_json:
-        print_json(result)
-    else:
-        show_rows(result.pop("history"), as_json)
-        show(result, as_json)
+    show_trained(run(config.load_finetune(config_path, settings or ())), as_json)
 
 
 @stages_app.command()

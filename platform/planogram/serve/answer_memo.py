@@ -1,7 +1,7 @@
 """Whole answers of `/search` and `/recommend` that were given before: to the same request, over the same catalogue.
 
-An answer is kept under all that it depends on: the request, the model, the weights and rules, the version of the
-products. Rules that hold for a time are late by `cache.answers_ttl_s` at most.
+An answer is kept under all that it depends on: the request, the application's arguments, the model, the weights and
+rules, the version of the products. Rules that hold for a time are late by `cache.answers_ttl_s` at most.
 """
 
 import asyncio
@@ -56,11 +56,13 @@ class AnswerMemo:
     Args:
         cache: where; None: nothing is remembered.
         backend: whose model, policy and catalogue an answer is of.
+        args: of the application, as text: gateways of another one may share the cache.
     """
 
-    def __init__(self, cache: Cache | None, backend: Backend) -> None:
+    def __init__(self, cache: Cache | None, backend: Backend, args: str) -> None:
         self._cache = cache
         self._backend = backend
+        self._args = args
         self._policy: tuple[Policy, str] | None = None
 
     @classmethod
@@ -71,7 +73,7 @@ class AnswerMemo:
             ConfigError: the URL is none of Redis.
         """
         max_mb = 0 if args.canary else args.cache.answers_mb
-        return cls(args.cache.open(max_mb, args.cache.answers_ttl_s), backend)
+        return cls(args.cache.open(max_mb, args.cache.answers_ttl_s), backend, args.model_dump_json())
 
     async def answer(
         self, route: Route, kind: type[A], request: ResultsRequest, call: Call, compute: Callable[[], Awaitable[A]]
@@ -88,7 +90,7 @@ class AnswerMemo:
         catalogue, digest = self._backend.catalogue, self._backend.model.digest
         if self._cache is None or not catalogue or request.explain:
             return await compute()
-        key = key_of("answers", route, digest, self._policy_text(), catalogue, _asked(route, request))
+        key = key_of("answers", self._args, route, digest, self._policy_text(), catalogue, _asked(route, request))
         # A cache in Redis waits for the network.
         (kept,) = await asyncio.to_thread(self._cache.get, [key])
         metrics.count_lookups("answers", hits=int(kept is not None), misses=int(kept is None))

@@ -21,6 +21,10 @@ class LateError(OverloadedError):
     """No answer within the time that was given."""
 
 
+class ShedError(OverloadedError):
+    """A replica has too much work, and says so."""
+
+
 class UnavailableError(OverloadedError):
     """No replica is there to answer, or it went away while it did."""
 

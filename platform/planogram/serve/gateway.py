@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -22,6 +24,7 @@ from planogram.serve.backend import (
     Queries,
     Retrieved,
     Scored,
+    ShedError,
     TokenWeight,
     UnavailableError,
 )
@@ -193,11 +196,14 @@ class Gateway:
 
     async def check(self) -> None:
         """Return when all replicas behind this one answer."""
-        await self._rankers.main.score("ready", ["ready"], CHECK_TIMEOUT_S)
+        # One that refuses answers: under load a balancer must not take everything out of rotation.
+        with suppress(ShedError):
+            await self._rankers.main.score("ready", ["ready"], CHECK_TIMEOUT_S)
         if self._retriever is not None:
             await ask("retriever", self._retriever.search.remote("ready", Filters(), 1), CHECK_TIMEOUT_S)
         if self._embedder is not None:
-            await ask("embedder", self._embedder.embed.remote(["ready"]), CHECK_TIMEOUT_S)
+            with suppress(ShedError):
+                await ask("embedder", self._embedder.embed.remote(["ready"]), CHECK_TIMEOUT_S)
 
 
 def group(who: str, bound: "Bound", args: AppArgs) -> Group:
@@ -205,11 +211,13 @@ def group(who: str, bound: "Bound", args: AppArgs) -> Group:
     model, ranker = bound
 
     async def score(query: Queries, documents: Sequence[Document], timeout_s: float | None) -> Scored:
+        began_s = time.monotonic()
         try:
             return await ask(who, ranker.score.remote(query, documents), timeout_s)
         except UnavailableError:
             # The replica died with this request in work. A score has no effects: another replica can make it.
-            return await ask(who, ranker.score.remote(query, documents), timeout_s)
+            left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began_s)
+            return await ask(who, ranker.score.remote(query, documents), left_s)
 
     async def explain(query: str, documents: Sequence[Document], timeout_s: float | None) -> list[list[TokenWeight]]:
         return await ask(who, ranker.explain.remote(query, documents), timeout_s)
@@ -229,7 +237,7 @@ async def ask(who: str, response: "DeploymentResponse", timeout_s: float | None 
         timeout_s: None for the request's own limit.
 
     Raises:
-        OverloadedError, LateError, UnavailableError, FailedError
+        OverloadedError, ShedError, LateError, UnavailableError, FailedError
     """
     from ray.exceptions import RayActorError
     from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
@@ -251,5 +259,5 @@ async def ask(who: str, response: "DeploymentResponse", timeout_s: float | None 
         response.cancel()
         raise
     if isinstance(answer, Busy):
-        raise OverloadedError(f"the {who} has work for {answer.wait_s:.1f} s", remedy="send the request again later")
+        raise ShedError(f"the {who} has work for {answer.wait_s:.1f} s", remedy="send the request again later")
     return answer

@@ -55,10 +55,11 @@ def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) 
     app.add_middleware(Guard, limits=args.limits, gate=gate_of(args.auth), tracing=tracing)
     app.include_router(status_router(backend))
     app.include_router(models_router(backend, args))
+    memo = AnswerMemo.of(args, backend)
     if "search" in args.routes:
-        app.include_router(search_router(backend, args))
+        app.include_router(search_router(backend, args, memo))
     if "recommend" in args.routes:
-        app.include_router(recommend_router(backend, args))
+        app.include_router(recommend_router(backend, args, memo))
     if "ingest" in args.routes:
         app.include_router(ingest_router(backend))
     if "rerank" in args.routes:
@@ -69,10 +70,9 @@ def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) 
     return app
 
 
-def search_router(backend: Backend, args: AppArgs) -> APIRouter:
+def search_router(backend: Backend, args: AppArgs, memo: AnswerMemo) -> APIRouter:
     """`POST /search`."""
     router = APIRouter(tags=["search"], responses=documented_errors())
-    memo = AnswerMemo.of(args, backend)
 
     @router.post("/search", summary="Rank the shop's products for a query")
     async def post_search(body: SearchRequest, call: CurrentCall) -> SearchResponse:
@@ -81,10 +81,9 @@ def search_router(backend: Backend, args: AppArgs) -> APIRouter:
     return router
 
 
-def recommend_router(backend: Backend, args: AppArgs) -> APIRouter:
+def recommend_router(backend: Backend, args: AppArgs, memo: AnswerMemo) -> APIRouter:
     """`POST /recommend`."""
     router = APIRouter(tags=["recommend"], responses=documented_errors())
-    memo = AnswerMemo.of(args, backend)
 
     @router.post("/recommend", summary="What a shopper may want next, or beside a product")
     async def post_recommend(body: RecommendRequest, call: CurrentCall) -> RecommendResponse:
