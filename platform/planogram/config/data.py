@@ -69,6 +69,9 @@ class SimulateConfig(Section):
     judged_per_query: int = Field(24, ge=2, description="products with a true grade in the judgments table, per query")
     judgment_noise: float = Field(0.0, ge=0, le=1, description="share of judgments one grade off the truth")
     randomised_share: float = Field(0.1, ge=0, le=1, description="share of sessions that see a random page")
+    price_response: float = Field(
+        0.0, ge=0, le=1, description="how far prices follow the season of demand; 0: there is none, and they are random"
+    )
     seed: int = Field(0, ge=0)
 
 

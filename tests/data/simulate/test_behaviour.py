@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from planogram.config import SimulateConfig
 from planogram.data.simulate.behaviour import BUY_LOGITS, CLICK_LOGITS, attractiveness, examination
+
+from .conftest import Export
 
 CELL = ["ranking_id", "product_id"]
 
@@ -140,3 +143,22 @@ def test_elasticities_differ_between_categories(shop):
     joined = shop["truth/products"].merge(shop["products"], on="product_id")
     means = joined.groupby("category")["elasticity"].mean()
     assert means["toys"] > 1.4 * means["furniture"]
+
+
+def test_an_estimate_that_overlooks_the_season_finds_demand_less_elastic(tmp_path):
+    """Dear weeks are weeks of high demand: with the season held, the factor of the true response is 1 again."""
+    config = SimulateConfig(sessions=50_000, randomised_share=1.0, seed=3, price_response=1.0)
+    export = Export(tmp_path / "shop", config)
+    events = export["interactions"]
+    clicked = events[events["event_type"] == "click"].copy()
+    bought = events.loc[events["event_type"] == "purchase"].set_index(CELL).index
+    clicked["purchase"] = clicked.set_index(CELL).index.isin(bought)
+    clicked["week"] = (clicked["timestamp"] - events["timestamp"].min().normalize()).dt.days // 7
+    cells = clicked.merge(export["truth/products"], on="product_id").merge(
+        export["truth/prices"][["product_id", "week", "season"]], on=["product_id", "week"]
+    )
+    response = -cells["elasticity"] * np.log(cells["price"] / cells["reference_price"])
+    naive = LogisticRegression(C=1e6).fit(response.to_numpy()[:, None], cells["purchase"]).coef_[0][0]
+    held = LogisticRegression(C=1e6).fit(np.column_stack([response, cells["season"]]), cells["purchase"]).coef_[0]
+    assert naive < 0.7
+    assert held == pytest.approx([1.0, 1.0], abs=0.3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from planogram.data.simulate.catalogue import charm, make_catalogue, product_table
-from planogram.data.simulate.prices import current, make_prices
+from planogram.data.simulate.prices import SEASON_AMPLITUDE, current, make_prices
 from planogram.data.simulate.vocabulary import LEVELS, TIERS, load_review_words, load_vocabulary
 
 
@@ -89,3 +89,15 @@ def test_prices_move_around_the_usual_price(catalogue):
     assert (ratio < -0.15).mean() > 0.05, "promotions"
     assert (prices.elasticity > 0).all()
     np.testing.assert_array_equal(current(prices), np.round(prices.weekly[-1].astype(float), 2))
+
+
+def test_prices_follow_the_season_where_they_should(catalogue):
+    plain = make_prices(catalogue, np.random.default_rng(2))
+    following = make_prices(catalogue, np.random.default_rng(2), response=1.0)
+    assert not plain.season.any()
+    # A quarter's wave has its highest week in every category, and another one in each.
+    assert following.season.max(axis=0) == pytest.approx(SEASON_AMPLITUDE, abs=0.05)
+    rise = np.log(following.weekly / plain.weekly)
+    assert np.corrcoef(rise.ravel(), following.season.ravel())[0, 1] > 0.95
+    assert rise[following.season > 0.95 * SEASON_AMPLITUDE].mean() == pytest.approx(0.2, abs=0.02)
+    np.testing.assert_array_equal(following.elasticity, plain.elasticity)

@@ -58,7 +58,7 @@ def purchase_probability(
         grades: true grade of query and product, 0 to 4.
         quality: of the product, in (0, 1).
         taste: of the shopper for the product.
-        intercept: of the product.
+        intercept: of the product, and of its season.
         elasticity: of the product, positive.
         log_price_ratio: log of the price over the product's usual price.
 
@@ -81,7 +81,8 @@ def parameters(page_size: int) -> dict[str, Any]:
         "click_price": CLICK_PRICE,
         "taste": "dot(shopper.taste, product.taste)",
         "purchase": "P(purchase | click) = sigmoid(buy_logits[grade] + buy_quality * (product.quality - 0.5)"
-        " + buy_taste * taste + product.intercept - product.elasticity * log(price / product.reference_price))",
+        " + buy_taste * taste + product.intercept + prices.season"
+        " - product.elasticity * log(price / product.reference_price))",
         "buy_logits": list(BUY_LOGITS),
         "buy_quality": BUY_QUALITY,
         "buy_taste": BUY_TASTE,

@@ -108,7 +108,8 @@ def _interactions(shop: Shop, pages: Pages, first: int, rng: np.random.Generator
     week = np.minimum(pages.second // (7 * _DAY_S), len(shop.prices.weekly) - 1).astype(np.int64)
     price = shop.prices.weekly[week[:, None], pages.product].astype(np.float64)
     shown = np.arange(pages.product.size)
-    clicked, carted, bought = _respond(shop, pages, price, rng)
+    season = shop.prices.season[week[:, None], pages.product].astype(np.float64)
+    clicked, carted, bought = _respond(shop, pages, (price, season), rng)
     delay = np.cumsum([rng.exponential(scale, len(shown)) for scale in (15.0, 90.0, 240.0)], axis=0)
     cell = np.concatenate([shown, clicked, carted, bought])
     kind = np.repeat(np.arange(len(EVENTS)), [len(shown), len(clicked), len(carted), len(bought)])
@@ -119,8 +120,18 @@ def _interactions(shop: Shop, pages: Pages, first: int, rng: np.random.Generator
     return _table(shop, pages, first, (cell[order], kind[order], seconds[order]), (price.ravel(), pieces))
 
 
-def _respond(shop: Shop, pages: Pages, price: Floats, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
-    """Which of the cells (sessions x positions, flattened) were clicked, put in the cart and bought."""
+def _respond(
+    shop: Shop, pages: Pages, shown: tuple[Floats, Floats], rng: np.random.Generator
+) -> tuple[Ints, Ints, Ints]:
+    """Which of the cells (sessions x positions, flattened) were clicked, put in the cart and bought.
+
+    Args:
+        shop: its catalogue and shoppers.
+        pages: what was shown.
+        shown: price, and what the season adds to the purchase logit, of each cell.
+        rng: of the draws.
+    """
+    price, season = shown
     catalogue, prices = shop.catalogue, shop.prices
     taste = taste_for(shop.shoppers, catalogue, pages.user, pages.product)
     ordinary = np.asarray([one.price for one in catalogue.vocabulary.types])[catalogue.type[pages.product]]
@@ -133,7 +144,7 @@ def _respond(shop: Shop, pages: Pages, price: Floats, rng: np.random.Generator) 
         pages.grade.ravel()[clicked],
         catalogue.quality[product],
         taste.ravel()[clicked],
-        prices.intercept[product],
+        prices.intercept[product] + season.ravel()[clicked],
         prices.elasticity[product],
         np.log(price.ravel()[clicked] / catalogue.reference_price[product]),
     )

@@ -11,7 +11,7 @@ from planogram.data.simulate import behaviour
 from planogram.data.simulate.catalogue import TASTE_SIZE, Catalogue
 from planogram.data.simulate.grading import RULES, positives
 from planogram.data.simulate.lexical import Pools
-from planogram.data.simulate.prices import Prices
+from planogram.data.simulate.prices import RESPONSE, Prices
 from planogram.data.simulate.queries import Queries
 from planogram.data.simulate.shoppers import Shoppers
 from planogram.data.simulate.vocabulary import TIERS
@@ -43,10 +43,11 @@ def product_truth(catalogue: Catalogue, prices: Prices) -> pa.Table:
 
 
 def price_truth(catalogue: Catalogue, prices: Prices) -> Iterator[pa.Table]:
-    """The price of every product in every week, counted from 0; one table for a week."""
-    for week, weekly in enumerate(prices.weekly):
+    """Price and season of every product in every week, counted from 0; one table for a week."""
+    for week, (weekly, season) in enumerate(zip(prices.weekly, prices.season, strict=True)):
         price = np.round(weekly.astype(np.float64), 2)
-        yield pa.table({"product_id": catalogue.ids, "week": pa.repeat(week, len(catalogue)), "price": price})
+        number = pa.repeat(week, len(catalogue))
+        yield pa.table({"product_id": catalogue.ids, "week": number, "price": price, "season": season})
 
 
 def shopper_truth(catalogue: Catalogue, shoppers: Shoppers) -> pa.Table:
@@ -142,5 +143,11 @@ def parameters(config: SimulateConfig, catalogue: Catalogue, page_size: int, poo
             "propensity": "P(this product at this position of the page) = 1 / pool_size; null on other pages",
         },
         "sentiment": "0.75 * (product.quality - 0.5) / 0.27 + 0.4 * taste + 0.5 * normal noise",
-        "prices": "weekly, independent of demand; products.price is that of the last week",
+        "prices": "weekly; products.price is that of the last week. " + _prices(config),
     }
+
+
+def _prices(config: SimulateConfig) -> str:
+    if not config.price_response:
+        return "They are independent of demand, which has no season"
+    return f"They follow prices.season, by exp({RESPONSE * config.price_response:g} season)"

@@ -54,7 +54,7 @@ def _simulate(config: SimulateConfig, folder: Path) -> dict[str, Any]:
     seeds = dict(zip(_STAGES, np.random.SeedSequence(config.seed).spawn(len(_STAGES)), strict=True))
     rngs = {stage: np.random.default_rng(seed) for stage, seed in seeds.items()}
     catalogue = make_catalogue(load_vocabulary(), config.products, rngs["catalogue"])
-    prices = make_prices(catalogue, rngs["prices"])
+    prices = make_prices(catalogue, rngs["prices"], config.price_response)
     index = _write_products(folder / "products", catalogue, prices, seeds["texts"])
     shoppers = make_shoppers(config.shoppers, len(catalogue.vocabulary.categories), rngs["shoppers"])
     queries = make_queries(catalogue, config.queries, rngs["queries"])
