@@ -6,6 +6,7 @@ import pytest
 
 from planogram import config, section
 from planogram.data.mapping import load_mapping
+from planogram.pricing.settings import RepriceConfig
 from planogram.serve.launch import check
 from planogram.serve.settings import IndexConfig
 
@@ -19,6 +20,7 @@ STAGES = {
     "compress": config.CompressConfig,
     "benchmark": config.BenchmarkTrainingConfig,
     "index": IndexConfig,
+    "reprice": RepriceConfig,
 }
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.y*ml"))
 SOURCES = sorted((ROOT / "jobs" / "configs" / "sources").iterdir())

@@ -6,15 +6,16 @@ from statistics import mean
 from typing import Any
 
 from planogram import cluster
-from planogram.config import EvaluateConfig, FinetuneConfig, NextItemConfig, RepeatConfig, SplitConfig
+from planogram.config import DemandConfig, EvaluateConfig, FinetuneConfig, NextItemConfig, RepeatConfig, SplitConfig
 from planogram.evaluate import offline
 from planogram.section import parse
 from planogram.tasks.contrastive import ContrastiveStage
+from planogram.tasks.demand import DemandStage
 from planogram.tasks.next_item import NextItemStage, refitted
 from planogram.tasks.scoring import ScoringStage
 from planogram.train.run import execute, named
 
-Config = FinetuneConfig | NextItemConfig
+Config = FinetuneConfig | NextItemConfig | DemandConfig
 # What a run says of its training beside the quality of its model.
 COSTS = ("steps", "seconds", "peak_memory_mb", "trainable_parameters", "parameters")
 
@@ -33,6 +34,8 @@ def run(config: Config) -> dict[str, Any]:
 def _once(config: Config) -> dict[str, Any]:
     if isinstance(config, NextItemConfig):
         return _next_item(config)
+    if isinstance(config, DemandConfig):
+        return execute(DemandStage(), config)
     stage = ContrastiveStage() if config.model == "bi-encoder" else ScoringStage()
     return execute(stage, config)
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from planogram import config
+from planogram.pricing.settings import RepriceConfig
 from planogram.section import Section
 from planogram.serve.settings import IndexConfig
 
@@ -15,10 +16,12 @@ STAGES: dict[str, type[Section]] = {
     "planogram pretrain": config.PretrainConfig,
     "planogram finetune": config.FinetuneConfig,
     "planogram finetune (next_item)": config.NextItemConfig,
+    "planogram finetune (demand)": config.DemandConfig,
     "planogram evaluate": config.EvaluateConfig,
     "planogram blend": config.BlendConfig,
     "planogram compress": config.CompressConfig,
     "planogram index": IndexConfig,
+    "planogram reprice": RepriceConfig,
     "planogram benchmark training": config.BenchmarkTrainingConfig,
     "planogram benchmark engines": config.BenchmarkEnginesConfig,
     "planogram benchmark serving": config.BenchmarkServingConfig,

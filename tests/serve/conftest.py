@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,9 @@ from planogram.serve.web import create_app
 
 MODEL = ModelInfo("fake", 3, "/nowhere", "0123456789abcdef", ("relevance", "click"), ("title", "brand"), 8)
 EMBEDDER = ModelInfo("fake-embedder", 1, "/nowhere", "fedcba9876543210", (), ("title",), 8, width=4)
+DEMAND = ModelInfo(
+    "fake-demand", 2, "/nowhere", "aaaa567890abcdef", ("level-0", "log_elasticity-0"), ("title",), 8, demand="units"
+)
 PRODUCTS = [
     {
         "product_id": "p-1",
@@ -102,6 +106,10 @@ class FakeBackend:
     ranker_error: Exception | None = None
     retriever_error: Exception | None = None
     embedder_error: Exception | None = None
+    demand_model: ModelInfo = DEMAND
+    demand_error: Exception | None = None
+    #: members' levels and log elasticities of every product
+    demand_logits: Sequence[float] = (0.0, math.log(3.0), 0.0, math.log(3.0))
     delay_s: float = 0.0
     explain_error: Exception | None = None
     canary: bool = False
@@ -194,6 +202,13 @@ class FakeBackend:
         tokens = engine.tokenize(pair_texts(query, documents, self.model.text_fields))
         logits = engine.infer(tokens)
         return Scored(engine.finish(logits), tokens.truncated, sum(tokens.lengths), self.model, logits, self.canary)
+
+    async def demand(self, products: Sequence[Document], timeout_s: float | None = None) -> Scored:
+        if self.demand_error:
+            raise self.demand_error
+        self.seen.append(products)
+        logits = np.asarray([self.demand_logits] * len(products), dtype=np.float32)
+        return Scored(logits, [False] * len(products), len(products), self.demand_model, logits)
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
         if self.embedder_error:

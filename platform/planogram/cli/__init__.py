@@ -12,15 +12,20 @@ from planogram.cli.benchmarks import benchmark_app
 from planogram.cli.data import data_app
 from planogram.cli.keys import keys_app
 from planogram.cli.models import models_app
+from planogram.cli.prices import prices_app, reprice_app
 from planogram.cli.show import escaped
 from planogram.cli.stages import stages_app
 from planogram.errors import PlanogramError
 
-app = typer.Typer(help="What a shopper sees first: train, publish and serve ranking models.", no_args_is_help=True)
+app = typer.Typer(
+    help="What a shopper sees first: train, publish and serve models that rank and price.", no_args_is_help=True
+)
 app.add_typer(stages_app)
 app.add_typer(data_app, name="data")
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(models_app, name="models")
+app.add_typer(reprice_app)
+app.add_typer(prices_app, name="prices")
 app.add_typer(keys_app, name="keys")
 
 

@@ -14,6 +14,7 @@ class ScopeName(StrEnum):
 
     READ = "read"
     INGEST = "ingest"
+    PRICE = "price"
     ADMIN = "admin"
 
 

@@ -31,6 +31,7 @@ from planogram.config.data import (
     TextConfig,
     TextSource,
 )
+from planogram.config.demand import DemandConfig, DemandKind, EffectsConfig
 from planogram.config.model import (
     LISTWISE_LOSSES,
     AdapterConfig,
@@ -88,8 +89,11 @@ __all__ = [
     "ClusterConfig",
     "CompressConfig",
     "ContrastiveConfig",
+    "DemandConfig",
+    "DemandKind",
     "DemoConfig",
     "DistillConfig",
+    "EffectsConfig",
     "EngineName",
     "EvaluateConfig",
     "ExportName",

@@ -15,6 +15,7 @@ from planogram.config.data import (
     TextConfig,
     TextSource,
 )
+from planogram.config.demand import DemandConfig
 from planogram.config.model import (
     LISTWISE_LOSSES,
     AdapterConfig,
@@ -288,7 +289,9 @@ class DemoConfig(Section):
     port: int = Field(8000, ge=1, le=65535)
 
 
-def load_finetune(path: str | None = None, overrides: Sequence[str] = ()) -> FinetuneConfig | NextItemConfig:
+def load_finetune(
+    path: str | None = None, overrides: Sequence[str] = ()
+) -> FinetuneConfig | NextItemConfig | DemandConfig:
     """Read the section of `planogram finetune`, which depends on its `task`.
 
     Raises:
@@ -296,10 +299,11 @@ def load_finetune(path: str | None = None, overrides: Sequence[str] = ()) -> Fin
     """
     values = values_of(path, overrides)
     task = values.get("task", FinetuneConfig.model_fields["task"].default)
-    if task == "next_item":
-        return parse(NextItemConfig, values, path or "the command line")
+    others = {"next_item": NextItemConfig, "demand": DemandConfig}
+    if task in others:
+        return parse(others[task], values, path or "the command line")
     if task not in get_args(HeadTask):
         raise ConfigError(
-            f"task {task!r} does not exist", allowed=", ".join([*get_args(HeadTask), "next_item"]), remedy="choose one"
+            f"task {task!r} does not exist", allowed=", ".join([*get_args(HeadTask), *others]), remedy="choose one"
         )
     return parse(FinetuneConfig, values, path or "the command line")

@@ -108,9 +108,16 @@ class CrossEncoder(nn.Module):
         Returns:
             (batch, heads) in the dtype of the weights.
         """
+        return self.scored(self.pooled(input_ids, attention_mask, token_type_ids), features)
+
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        """(batch, width) of the texts; see `forward` and `pool`."""
         types = {"token_type_ids": token_type_ids} if self.takes_types else {}
         hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
-        pooled = self.dropout(pool(hidden, attention_mask, token_type_ids, self.pooling))
+        return self.dropout(pool(hidden, attention_mask, token_type_ids, self.pooling))
+
+    def scored(self, pooled: Tensor, features: Tensor | None = None) -> Tensor:
+        """Logits (batch, heads) of pooled texts and what stands beside them; see `forward`."""
         if self.tower is not None:
             pooled = torch.cat([pooled, self.tower(features).to(pooled.dtype)], dim=-1)
         return self.heads(pooled)

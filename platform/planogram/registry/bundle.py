@@ -4,6 +4,7 @@ bundle.json         the manifest, with the sha256 of every other file
 model.safetensors   weights of backbone and heads, float32
 config.json         architecture of the backbone (Hugging Face)
 tokenizer.json      the tokenizer
+baseline.json       of a demand model: what each product is expected to cost and to sell
 engines/NAME/       exports of the whole model, each with its parity in the manifest
 """
 
@@ -25,6 +26,7 @@ from planogram.section import Names, Section, parse
 
 MANIFEST = "bundle.json"
 WEIGHTS = "model.safetensors"
+BASELINE = "baseline.json"
 ENGINES = "engines"
 # What a bundle may hold; .bin and .xml are OpenVINO's, and only below engines/.
 ALLOWED_SUFFIXES = (".json", ".safetensors", ".txt")
@@ -83,6 +85,31 @@ class AdapterRef(Section):
     base_digest: str
 
 
+class DemandRef(Section):
+    """What the heads of a demand model say.
+
+    The log of units per period (`units`), the logit of a purchase per impression (`purchase`) or the utility of an
+    alternative (`choice`) is offset + level - exp(log_elasticity) * log(price / reference price).
+
+    Attributes:
+        kind: of the outcome.
+        members: pairs of heads, level and log elasticity in turn, whose spread is the uncertainty.
+    """
+
+    kind: Literal["units", "purchase", "choice"]
+    members: int = Field(..., ge=1)
+
+
+class Baseline(Section):
+    """What was expected of each product when the bundle was written.
+
+    Attributes:
+        products: product id -> (reference price in the shop's currency, offset, impressions per period or 1).
+    """
+
+    products: dict[str, Annotated[tuple[float, float, float], Field(strict=False)]]
+
+
 class Parity(Section):
     """How far an engine's scores of the first head are from the trained model's on held-out pairs.
 
@@ -131,6 +158,7 @@ class BundleManifest(Section):
     tower_size: int = 0
     tower_crosses: int = 0
     adapter: AdapterRef | None = None
+    demand: DemandRef | None = None
     engines: dict[str, Parity] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
     lineage: dict[str, Any] = Field(default_factory=dict)

@@ -11,9 +11,9 @@ from planogram.serve.gateway import Gateway
 from planogram.serve.policy import Policy
 from planogram.serve.probe import check_heads
 from planogram.serve.ranker import Ranker
-from planogram.serve.resolve import resolve_embedder, resolve_served
+from planogram.serve.resolve import check_demand, resolve_embedder, resolve_served
 from planogram.serve.retriever import Retriever
-from planogram.serve.settings import NEED_A_SHOP, AppArgs
+from planogram.serve.settings import NEED_A_SHOP, AppArgs, EngineArgs
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -49,6 +49,8 @@ RANKER: dict[str, Any] = {
 }
 # Half a CPU in Ray's books and one thread: with the other three it fits on two cores.
 EMBEDDER: dict[str, Any] = {**RANKER, "ray_actor_options": {"num_cpus": 0.5}}
+# What a demand model says of a product does not depend on the request: nearly all of it comes from the cache.
+PRICER: dict[str, Any] = {**RANKER, "ray_actor_options": {"num_cpus": 0.2}}
 
 
 def build(args: AppArgs) -> "Application":
@@ -65,28 +67,35 @@ def build(args: AppArgs) -> "Application":
     """
     from ray import serve
 
-    ranker = _ranker("Ranker", args.ranker, args)
+    ranker = _ranker("Ranker", args.ranker, args.engine, args)
+    check_demand(ranker[0], wanted=False)
     # Said here what is wrong with it, before any replica starts.
     Policy.of(args, ranker[0])
     canary = None
     if args.canary:
-        canary = _ranker("CanaryRanker", args.canary.ranker, args)
+        canary = _ranker("CanaryRanker", args.canary.ranker, args.engine, args)
         check_heads(canary[0], ranker[0])
     retriever = None
     if not set(NEED_A_SHOP).isdisjoint(args.routes):
         options = serve.deployment(Retriever, name="Retriever", **COMMON, **RETRIEVER)
         retriever = options.bind(args.shop, args.retriever)
     embedder = _embedder(args.embedder, args) if args.embedder is not None else None
+    pricer = None
+    if args.pricing:
+        pricer = _ranker("Pricer", args.pricing.demand, args.pricing.engine, args, PRICER)
+        check_demand(pricer[0], wanted=True)
     gateway = serve.deployment(serve.ingress()(Gateway), name="Gateway", **COMMON, **GATEWAY)
-    return gateway.bind(args, ranker, retriever, embedder, canary)
+    return gateway.bind(args, ranker, retriever, embedder, canary, pricer)
 
 
-def _ranker(name: str, reference: str, args: AppArgs) -> "tuple[ModelInfo, Application]":
+def _ranker(
+    name: str, reference: str, engine: EngineArgs, args: AppArgs, options: dict[str, Any] = RANKER
+) -> "tuple[ModelInfo, Application]":
     from ray import serve
 
-    model = resolve_served(reference, args.engine.engine)
-    replicas = serve.deployment(Ranker, name=name, **COMMON, **RANKER)
-    return model, replicas.bind(args.engine, model, reference, args.follow, args.cache)
+    model = resolve_served(reference, engine.engine)
+    replicas = serve.deployment(Ranker, name=name, **COMMON, **options)
+    return model, replicas.bind(engine, model, reference, args.follow, args.cache)
 
 
 def _embedder(reference: str, args: AppArgs) -> "tuple[ModelInfo, Application]":

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 OPEN_PATHS = ("/healthz", "/readyz")
 OPEN_METHODS = ("GET", "HEAD")
 # The first part of a path -> what it needs; every other path, also one that does not exist, needs `read`.
-SCOPES: Mapping[str, Scope] = {"admin": "admin", "ingest": "ingest"}
+SCOPES: Mapping[str, Scope] = {"admin": "admin", "ingest": "ingest", "price": "price"}
 RELOAD_S = 1.0
 
 

@@ -62,6 +62,7 @@ class ModelInfo:
         heads: names of the scores, in the order of the columns of `Scored.values`; none of an embedder.
         text_season: whether the season stands beside the query.
         width: of the vectors; 0 of a ranker.
+        demand: what a demand model's outcome is; empty of other models.
         others: versions that other replicas answer with at this moment, while they change.
     """
 
@@ -75,6 +76,7 @@ class ModelInfo:
     text_language: Language = "en"
     text_season: bool = False
     width: int = 0
+    demand: str = ""
     others: tuple[int, ...] = ()
 
     @property
@@ -261,6 +263,15 @@ class Backend(Protocol):
 
     async def score(self, query: Queries, documents: Sequence[Document], timeout_s: float | None = None) -> Scored:
         """Scores of documents for one query, or for one each; `timeout_s`: None where the request's limit is enough."""
+        ...
+
+    @property
+    def demand_model(self) -> ModelInfo:
+        """The model that foretells demand, as far as it is known; only with the route `price`."""
+        ...
+
+    async def demand(self, products: Sequence[Document], timeout_s: float | None = None) -> Scored:
+        """Level and log elasticity of products; only with the route `price`."""
         ...
 
     async def embed(self, texts: Sequence[str]) -> Embedded:

@@ -56,6 +56,7 @@ class Gateway:
         retriever: handle of `Retriever`; None where no route needs one.
         embedder: the bundle and the handle of `Embedder`; None: there is none.
         canary: the bundle and the handle of `CanaryRanker`; None: there is none.
+        pricer: the demand model and the handle of `Pricer`; None: nothing is priced.
 
     Raises:
         NotFoundError, ConfigError: the weights or rules are wrong; the replica does not start.
@@ -68,6 +69,7 @@ class Gateway:
         retriever: "DeploymentHandle | None",
         embedder: "Bound | None" = None,
         canary: "Bound | None" = None,
+        pricer: "Bound | None" = None,
     ) -> None:
         configure_logging()
         observe_replica()
@@ -85,9 +87,12 @@ class Gateway:
         if args.canary and canary is not None:
             split = Split(args.canary.ranker, args.canary.percent, args.canary.timeout_s)
             self._rankers.try_canary(group("canary", canary, args), split)
+        self._pricers = Rankers(group("pricer", pricer, args)) if pricer else None
         if args.follow.period_s:
             # Kept, since the loop itself holds its tasks weakly.
-            self._watch = asyncio.get_running_loop().create_task(self._rankers.watch(args.follow.period_s))
+            watched = [self._rankers, *([self._pricers] if self._pricers else [])]
+            loop = asyncio.get_running_loop()
+            self._watch = [loop.create_task(group.watch(args.follow.period_s)) for group in watched]
         if retriever is not None and args.cache.answers_mb:
             self._look = asyncio.get_running_loop().create_task(self._look_at(retriever, args.retriever.refresh_s))
 
@@ -95,6 +100,12 @@ class Gateway:
     def model(self) -> ModelInfo:
         """The model that ranks, as far as it is known."""
         return self._rankers.model
+
+    @property
+    def demand_model(self) -> ModelInfo:
+        """The model that foretells demand, as far as it is known."""
+        assert self._pricers is not None
+        return self._pricers.model
 
     @property
     def catalogue(self) -> str:
@@ -183,6 +194,11 @@ class Gateway:
         """What serves and what should: of the ranker, then of the canary."""
         return await self._rankers.following()
 
+    async def demand(self, products: Sequence[Document], timeout_s: float | None = None) -> Scored:
+        """Level and log elasticity of products."""
+        assert self._pricers is not None
+        return await self._pricers.score("", products, timeout_s)
+
     async def embed(self, texts: Sequence[str]) -> Embedded:
         """Vectors of texts."""
         assert self._embedder is not None
@@ -201,6 +217,9 @@ class Gateway:
             await self._rankers.main.score("ready", ["ready"], CHECK_TIMEOUT_S)
         if self._retriever is not None:
             await ask("retriever", self._retriever.search.remote("ready", Filters(), 1), CHECK_TIMEOUT_S)
+        if self._pricers is not None:
+            with suppress(ShedError):
+                await self._pricers.main.score("", ["ready"], CHECK_TIMEOUT_S)
         if self._embedder is not None:
             with suppress(ShedError):
                 await ask("embedder", self._embedder.embed.remote(["ready"]), CHECK_TIMEOUT_S)

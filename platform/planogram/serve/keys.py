@@ -22,7 +22,7 @@ from planogram.errors import ConfigError, NotFoundError
 from planogram.section import Section
 from planogram.storage import NAME_PATTERN, check_name, dump_json
 
-Scope = Literal["read", "ingest", "admin"]
+Scope = Literal["read", "ingest", "price", "admin"]
 
 VARIABLE = "PLANOGRAM_API_KEYS"
 PREFIX = "pg_"
@@ -47,7 +47,7 @@ class Key(Section):
     burst: int | None = Field(None, ge=1)
 
     def allows(self, scope: Scope) -> bool:
-        """Whether the key has a scope; `admin` has all, and `ingest` has not `read`."""
+        """Whether the key has a scope; `admin` has all, and the others have only themselves."""
         return scope in self.scopes or "admin" in self.scopes
 
 

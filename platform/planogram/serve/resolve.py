@@ -17,6 +17,23 @@ from planogram.serve.refusal import log_refusal
 ARCHITECTURE = "config.json"
 
 
+def check_demand(model: ModelInfo, wanted: bool) -> None:
+    """Whether a bundle is a demand model where one is needed, and none where products are ranked.
+
+    Raises:
+        ConfigError: it is the other, or explains choices alone.
+    """
+    if wanted and model.demand not in ("units", "purchase"):
+        what = f"explains the {model.demand}" if model.demand else "is no demand model"
+        raise ConfigError(
+            f"{model.reference} {what}", allowed="a demand model of units or purchase", remedy="name one in `pricing`"
+        )
+    if model.demand and not wanted:
+        raise ConfigError(
+            f"{model.reference} is a demand model", allowed="a ranker", remedy="name it in `pricing.demand`"
+        )
+
+
 def resolve(reference: str, engine: EngineName = "torch-fp32") -> ModelInfo:
     """Find and verify a bundle.
 
@@ -114,6 +131,7 @@ def _info(version: ModelVersion, manifest: BundleManifest, width: int = 0) -> Mo
         text_language=manifest.text_language,
         text_season=manifest.text_season,
         width=width,
+        demand=manifest.demand.kind if manifest.demand else "",
     )
 
 

@@ -6,13 +6,14 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from planogram.config import EngineName
+from planogram.pricing.policy import PricePolicy
 from planogram.section import Section, parse
 from planogram.serve.cache import Cache, open_cache
 from planogram.serve.policy import PolicyArgs
 
-RouteName = Literal["search", "recommend", "ingest", "rerank", "embeddings"]
+RouteName = Literal["search", "recommend", "ingest", "rerank", "embeddings", "price"]
 # These find products.
-NEED_A_SHOP = ("search", "recommend", "ingest")
+NEED_A_SHOP = ("search", "recommend", "ingest", "price")
 
 
 class EngineArgs(Section):
@@ -142,6 +143,20 @@ class AuthArgs(Section):
     burst: int | None = Field(None, ge=1, description="requests at once; absent: those of one second, at least 1")
 
 
+class PricingArgs(Section):
+    """How `/price` decides."""
+
+    demand: str = Field(..., description="the bundle of a demand model: name, name@alias, name:version, or folder")
+    engine: EngineArgs = EngineArgs()
+    policy: PricePolicy = PricePolicy()
+    audit: str | None = Field(
+        None, description="file that every decision is recorded in; absent: PLANOGRAM_HOME/prices/audit.jsonl"
+    )
+    kill_switch: str | None = Field(
+        None, description="while this file is there, no price changes; absent: PLANOGRAM_HOME/prices/STOP"
+    )
+
+
 class TracingArgs(Section):
     """Where spans go. Without an endpoint and without the console there are none."""
 
@@ -164,7 +179,7 @@ class AppSettings(PolicyArgs):
     ranker: str = Field(..., description="name, name@alias, name:version, or the folder of a bundle")
     embedder: str | None = Field(None, description="the bundle of a bi-encoder; needed by the route `embeddings`")
     shop: str | None = Field(
-        None, description="folder of a prepared shop; needed by `search`, `recommend` and `ingest`"
+        None, description="folder of a prepared shop; needed by `search`, `recommend`, `ingest` and `price`"
     )
     engine: EngineArgs = EngineArgs()
     embedder_engine: EngineArgs = EngineArgs()
@@ -174,6 +189,7 @@ class AppSettings(PolicyArgs):
     tracing: TracingArgs = TracingArgs()
     follow: FollowArgs = FollowArgs()
     cache: CacheArgs = CacheArgs()
+    pricing: PricingArgs | None = None
     canary: CanaryArgs | None = None
 
     @model_validator(mode="after")
@@ -182,6 +198,12 @@ class AppSettings(PolicyArgs):
         if needing and self.shop is None:
             routes = ", ".join(needing)
             raise ValueError(f"the route {routes} needs `shop`: name a prepared shop, or drop {routes} from `routes`")
+        return self
+
+    @model_validator(mode="after")
+    def _prices_have_a_demand_model(self) -> "AppSettings":
+        if ("price" in self.routes) != (self.pricing is not None):
+            raise ValueError("the route `price` and `pricing` belong together: set both, or neither")
         return self
 
     @model_validator(mode="after")

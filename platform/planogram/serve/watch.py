@@ -12,7 +12,7 @@ from planogram.serve.tracing import OFF, Attribute, Tracing
 
 # Method of a backend -> the step that it is. Others pass unwatched.
 FIND = ("retrieve", "lookup", "similar", "popular", "recommend", "history")
-STEPS = {**dict.fromkeys(FIND, "retrieve"), "score": "rank", "explain": "explain", "embed": "embed"}
+STEPS = {**dict.fromkeys(FIND, "retrieve"), "score": "rank", "explain": "explain", "embed": "embed", "demand": "demand"}
 
 
 def watched(backend: Backend, tracing: Tracing = OFF) -> Backend:

@@ -1,17 +1,20 @@
 """The HTTP application: routes over a `Backend`, without a word about Ray."""
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI
 from starlette.responses import JSONResponse, Response
 
 import planogram
 from planogram.errors import OverloadedError
+from planogram.pricing.curve import Kind
 from planogram.serve.answer_memo import AnswerMemo
 from planogram.serve.answers import RecommendResponse, SearchResponse
 from planogram.serve.auth import gate_of
 from planogram.serve.backend import Backend, FailedError
 from planogram.serve.call import CurrentCall
+from planogram.serve.desk import PriceDesk, switch_state, turn_switch
 from planogram.serve.dialects.cohere import cohere_router
 from planogram.serve.dialects.jina import jina_router
 from planogram.serve.dialects.openai import embeddings_router, models_router
@@ -20,6 +23,8 @@ from planogram.serve.dialects.vllm import vllm_router
 from planogram.serve.documented import documented_errors
 from planogram.serve.guard import Guard
 from planogram.serve.ingest import IngestRequest, IngestResponse, ingest
+from planogram.serve.price import price
+from planogram.serve.price_schemas import PriceRequest, PriceResponse, SwitchRequest, SwitchResponse
 from planogram.serve.problems import Problem, install, problem_of
 from planogram.serve.readiness import shared
 from planogram.serve.recommend import recommend
@@ -46,7 +51,7 @@ def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) 
     app = FastAPI(
         title="Planogram",
         version=planogram.__version__,
-        description="Search, recommendation, reranking and embedding. Every error is JSON, in its path's dialect.",
+        description="Search, recommendation, pricing, reranking and embedding. Errors are JSON, in the path's dialect.",
         redoc_url=None,
         # FastAPI's own telemetry would send queries of URLs, and values that do not fit, to where OTEL_* points.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
@@ -62,6 +67,9 @@ def create_app(backend: Backend, args: AppArgs, tracing: Tracing | None = None) 
         app.include_router(recommend_router(backend, args, memo))
     if "ingest" in args.routes:
         app.include_router(ingest_router(backend))
+    if args.pricing:
+        desk = PriceDesk.open(args.pricing, cast(Kind, backend.demand_model.demand))
+        app.include_router(price_router(backend, args, desk))
     if "rerank" in args.routes:
         for router in (jina_router, cohere_router, tei_router, vllm_router):
             app.include_router(router(backend, args))
@@ -101,6 +109,25 @@ def ingest_router(backend: Backend) -> APIRouter:
     @router.post("/ingest/products", summary="Change the catalogue: the next search sees it")
     async def post_products(body: IngestRequest, call: CurrentCall) -> IngestResponse:
         return await ingest(body, backend, call)
+
+    return router
+
+
+def price_router(backend: Backend, args: AppArgs, desk: PriceDesk) -> APIRouter:
+    """`POST /price`, and the kill switch at `GET` and `POST /admin/prices`."""
+    router = APIRouter(tags=["price"], responses=documented_errors())
+
+    @router.post("/price", summary="Prices of products within the shop's rules")
+    async def post_price(body: PriceRequest, call: CurrentCall) -> PriceResponse:
+        return await price(body, backend, desk, args, call)
+
+    @router.get("/admin/prices", summary="Whether the kill switch holds all prices")
+    async def get_switch(call: CurrentCall) -> SwitchResponse:
+        return await asyncio.to_thread(switch_state, desk.switch, call)
+
+    @router.post("/admin/prices", summary="Turn the kill switch of all prices")
+    async def post_switch(body: SwitchRequest, call: CurrentCall) -> SwitchResponse:
+        return await asyncio.to_thread(turn_switch, desk.switch, body, call)
 
     return router
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from planogram import storage
-from planogram.config import FinetuneConfig
+from planogram.config import ClickConfig, DemandConfig, FinetuneConfig
 from planogram.data.examples import Source, corpus
 from planogram.data.tokenizer import TOKENIZER_FILE
 from planogram.errors import ConfigError
@@ -24,8 +24,10 @@ from planogram.train.run import Trained
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+Config = FinetuneConfig | DemandConfig
 
-def prepare_backbone(config: FinetuneConfig, folder: Path) -> "tuple[PreTrainedModel, Tokenizer]":
+
+def prepare_backbone(config: Config, folder: Path) -> "tuple[PreTrainedModel, Tokenizer]":
     """Load or make the backbone and its tokenizer, and write both into a folder.
 
     Raises:
@@ -45,14 +47,15 @@ def prepare_backbone(config: FinetuneConfig, folder: Path) -> "tuple[PreTrainedM
     return model, tokenizer
 
 
-def _texts(config: FinetuneConfig) -> Iterator[str]:
+def _texts(config: Config) -> Iterator[str]:
     """The corpus, read when the first text is asked for: most backbones need none."""
     yield from corpus(source(config, "train"))
 
 
-def source(config: FinetuneConfig, part: str) -> Source:
+def source(config: Config, part: str) -> Source:
     """Where the examples of a part come from."""
-    return Source(config.shop, config.text, config.split, config.clicks, config.tower, part)
+    clicks = config.clicks if isinstance(config, FinetuneConfig) else ClickConfig()
+    return Source(config.shop, config.text, config.split, clicks, config.tower, part)
 
 
 def pad_id(folder: Path) -> int:
@@ -67,7 +70,7 @@ def initial_backbone(folder: Path) -> "PreTrainedModel":
     return backbone
 
 
-def training_backbone(config: FinetuneConfig, folder: Path) -> "PreTrainedModel":
+def training_backbone(config: Config, folder: Path) -> "PreTrainedModel":
     """The backbone that `prepare_backbone` wrote, with its adapters, and with what is frozen."""
     backbone = initial_backbone(folder)
     if config.backbone.freeze_embeddings:
@@ -76,12 +79,12 @@ def training_backbone(config: FinetuneConfig, folder: Path) -> "PreTrainedModel"
     return backbone
 
 
-def keeps_adapter(config: FinetuneConfig) -> bool:
+def keeps_adapter(config: Config) -> bool:
     """Whether the bundle holds the adapter beside the name of its base."""
     return config.adapter.method != "none" and not (config.adapter.merge and mergeable(config.adapter))
 
 
-def adapter_ref(config: FinetuneConfig, initial: Path) -> AdapterRef | None:
+def adapter_ref(config: Config, initial: Path) -> AdapterRef | None:
     """What the bundle says of its adapter; None where its weights are whole."""
     if not keeps_adapter(config):
         return None
@@ -90,7 +93,7 @@ def adapter_ref(config: FinetuneConfig, initial: Path) -> AdapterRef | None:
     )
 
 
-def bundle_weights(config: FinetuneConfig, trained: Trained) -> dict[str, Tensor]:
+def bundle_weights(config: Config, trained: Trained) -> dict[str, Tensor]:
     """Whole weights, or those of an adapter and its heads."""
     if keeps_adapter(config):
         return trained.weights

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer
 
 from planogram import storage
-from planogram.config import FinetuneConfig
+from planogram.config import FinetuneConfig, TowerConfig
 from planogram.data.collate import collate, token_batches
 from planogram.data.examples import load
 from planogram.data.features import FeatureSpec, fit_features
@@ -98,7 +98,9 @@ def initial_model(folder: Path, config: FinetuneConfig, features: FeatureSpec) -
     torch.manual_seed(config.train.seed)
     backbone = training_backbone(config, folder)
     dropout = config.backbone.dropout
-    scorer = CrossEncoder(backbone, config.tasks, config.backbone.pooling, dropout, _tower(config, features.width))
+    scorer = CrossEncoder(
+        backbone, config.tasks, config.backbone.pooling, dropout, dense_tower(config.tower, features.width)
+    )
     starts = storage.read_json(str(folder / STARTS))
     scorer.start_at([(starts[name]["scale"], starts[name]["shift"]) for name in config.tasks])
     load_heads(scorer, folder)
@@ -118,10 +120,15 @@ def predicted_logits(model: CrossEncoder, tokens: Tokens, batch_tokens: int, pad
     return outputs
 
 
-def _tower(config: FinetuneConfig, width: int) -> Tower | None:
+def dense_tower(settings: TowerConfig, width: int) -> Tower | None:
+    """The network of features beside the text; None where there are none.
+
+    Args:
+        settings: its sizes.
+        width: columns of the features.
+    """
     if not width:
         return None
-    settings = config.tower
     return Tower(
         width,
         settings.hidden_size,

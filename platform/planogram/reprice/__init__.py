@@ -1,0 +1,1 @@
+"""`planogram reprice`: prices of a whole catalogue within the shop's rules, and the reason of each."""
