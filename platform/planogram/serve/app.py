@@ -11,7 +11,7 @@ from planogram.serve.gateway import Gateway
 from planogram.serve.policy import Policy
 from planogram.serve.probe import check_heads
 from planogram.serve.ranker import Ranker
-from planogram.serve.resolve import resolve_embedder, resolve_served
+from planogram.serve.resolve import resolve_embedder, resolve_sequencer, resolve_served
 from planogram.serve.retriever import Retriever
 from planogram.serve.settings import NEED_A_SHOP, AppArgs
 
@@ -67,18 +67,19 @@ def build(args: AppArgs) -> "Application":
 
     ranker = _ranker("Ranker", args.ranker, args)
     # Said here what is wrong with it, before any replica starts.
-    Policy.of(args, ranker[0])
+    Policy.of(args, ranker[0], sequencer=args.sequencer is not None)
     canary = None
     if args.canary:
         canary = _ranker("CanaryRanker", args.canary.ranker, args)
         check_heads(canary[0], ranker[0])
+    sequencer = resolve_sequencer(args.sequencer) if args.sequencer is not None else None
     retriever = None
     if not set(NEED_A_SHOP).isdisjoint(args.routes):
         options = serve.deployment(Retriever, name="Retriever", **COMMON, **RETRIEVER)
-        retriever = options.bind(args.shop, args.retriever)
+        retriever = options.bind(args.shop, args.retriever, sequencer)
     embedder = _embedder(args.embedder, args) if args.embedder is not None else None
     gateway = serve.deployment(serve.ingress()(Gateway), name="Gateway", **COMMON, **GATEWAY)
-    return gateway.bind(args, ranker, retriever, embedder, canary)
+    return gateway.bind(args, ranker, retriever, embedder, canary, sequencer)
 
 
 def _ranker(name: str, reference: str, args: AppArgs) -> "tuple[ModelInfo, Application]":

@@ -102,7 +102,9 @@ class RetrieverArgs(IndexArgs):
     vector_weight: float = Field(1.0, ge=0, description="of products found by meaning; those found by words weigh 1")
     spelling: bool = Field(True, description="search for the nearest word of the shop where one finds nothing")
     refresh_s: float = Field(1.0, gt=0, description="until every replica sees a change of the products")
-    threads: int | None = Field(None, ge=1, description="of the encoder; absent: the replica's num_cpus")
+    threads: int | None = Field(
+        None, ge=1, description="of the encoder, and of the sequencer; absent: the replica's num_cpus"
+    )
 
 
 class IndexConfig(IndexArgs):
@@ -163,6 +165,9 @@ class AppSettings(PolicyArgs):
     routes: tuple[RouteName, ...] = Field(("search", "recommend", "rerank"), strict=False, min_length=1)
     ranker: str = Field(..., description="name, name@alias, name:version, or the folder of a bundle")
     embedder: str | None = Field(None, description="the bundle of a bi-encoder; needed by the route `embeddings`")
+    sequencer: str | None = Field(
+        None, description="the bundle of a sequence model: from a history it proposes what `recommend` ranks"
+    )
     shop: str | None = Field(
         None, description="folder of a prepared shop; needed by `search`, `recommend` and `ingest`"
     )
@@ -182,6 +187,12 @@ class AppSettings(PolicyArgs):
         if needing and self.shop is None:
             routes = ", ".join(needing)
             raise ValueError(f"the route {routes} needs `shop`: name a prepared shop, or drop {routes} from `routes`")
+        return self
+
+    @model_validator(mode="after")
+    def _a_sequencer_recommends(self) -> "AppSettings":
+        if self.sequencer is not None and "recommend" not in self.routes:
+            raise ValueError("`sequencer` serves the route `recommend` alone: add `recommend` to `routes`, or drop it")
         return self
 
     @model_validator(mode="after")
