@@ -192,8 +192,10 @@ class FakeBackend:
         return [
             product
             for product in self.products
-            if (filters.price_min is None or product["price"] >= filters.price_min)
-            and (filters.price_max is None or product["price"] <= filters.price_max)
+            if all(
+                limit is None or (product["price"] is not None and sign * product["price"] <= sign * limit)
+                for sign, limit in ((-1, filters.price_min), (1, filters.price_max))
+            )
             and (not filters.in_stock or (product["stock"] or 0) > 0)
             and (not filters.brands or product["brand"] in filters.brands)
             and (not filters.categories or product.get("category") in filters.categories)
