@@ -81,6 +81,35 @@ def test_every_failure_is_counted_by_its_kind(stub):
     assert [sample.retry_after for sample in load.samples[:2]] == [False, True]
 
 
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: x", b"Content-Length: -5", b"Transfer-Encoding: chunked\r\n\r\n-5", b"X: y"]
+)
+@pytest.mark.parametrize("loop", [{"clients": 1}, {"rate": 100.0}])
+def test_an_answer_without_a_sound_length_is_no_answer(stub, head, loop):
+    stub.reply = answers(b"HTTP/1.1 200 x\r\n" + head + b"\r\n\r\n")
+    load = generate(plan(stub, **loop))
+    assert load.samples and {sample.status for sample in load.samples} == {BROKEN}
+
+
+def test_what_was_given_up_does_not_lengthen_the_time_to_the_last_answer(stub):
+    turn = iter(range(10**9))
+
+    async def reply(_):
+        await asyncio.sleep(0 if next(turn) < 5 else 0.4)
+        return response()
+
+    stub.reply = reply
+    load = generate(plan(stub, rate=50, timeout_s=0.3))
+    assert TIMEOUT in {sample.status for sample in load.samples}
+    assert load.wall_s == max(sample.due_s + sample.seconds for sample in load.samples if sample.answered)
+
+
+def test_a_request_that_fails_in_an_unknown_way_is_not_lost(stub, monkeypatch):
+    monkeypatch.setattr("planogram.benchmark.load.clients.stages", lambda header: 1 / 0)
+    with pytest.raises(ExceptionGroup):
+        generate(plan(stub, rate=50))
+
+
 def test_a_server_that_is_not_there_breaks_every_request(stub):
     load = generate(Plan("http://127.0.0.1:9", "/x", [b"{}"], [0], 0.1, clients=1))
     assert {sample.status for sample in load.samples} == {BROKEN}
@@ -123,6 +152,7 @@ def test_what_headers_say_is_kept(stub):
 
 def test_stages_without_a_duration_are_left_out():
     assert stages('cache;desc="a", db;dur=2;desc=x') == {"db": 2.0}
+    assert stages('db;dur="2.5", x;dur=, y;dur=soon') == {"db": 2.5}
     assert stages("") == {}
 
 

@@ -4,20 +4,21 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.benchmark.conftest import ranking, response
 
 from planogram import storage
-from planogram.benchmark import reliability
+from planogram.benchmark import hostile, reliability
 from planogram.benchmark.bodies import Texts, rerank
-from planogram.benchmark.load.generator import Generator
+from planogram.benchmark.load.generator import Generator, GeneratorError
 from planogram.benchmark.scenarios import SCENARIOS, changed
 from planogram.benchmark.scene import Scene
 from planogram.benchmark.spawn import TargetError
 from planogram.benchmark.targets import Running
-from planogram.config import BenchmarkReliabilityConfig
+from planogram.config import BenchmarkReliabilityConfig, HostileConfig
 from planogram.section import parse
 from planogram.serve.launch import check
 
@@ -122,6 +123,25 @@ def test_scaling_that_never_comes_is_null(scene):
     assert found["grown_s"] is None and found["shrunk_s"] is not None and found["lost"] == 0
 
 
+def test_hostile_clients_are_told_apart_from_the_others(scene, stub, monkeypatch):
+    async def reply(body):
+        try:
+            return response(200, ranking([0.5] * len(json.loads(body)["documents"])))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return response(422)
+
+    stub.reply = reply
+    body = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    monkeypatch.setattr(hostile, "document", lambda url: {"paths": {"/v1/rerank": {"post": {"requestBody": body}}}})
+    monkeypatch.setattr(hostile, "_processes", lambda scene: scene.server.replicas())
+    small = {"inputs": 40, "rate": 50.0, "raw_share": 0.0, "drips": 0}
+    config = scene.config.model_copy(update={"hostile": HostileConfig(**small)})
+    found = SCENARIOS["hostile"](replace(scene, config=config))
+    assert found["inputs"] == 40 and found["server_errors"] == 0 and found["same_processes"]
+    assert sum(found["input_statuses"].values()) == 40 and found["drip_statuses"] == {}
+    assert found["p99_ratio"] > 0 and found["requests"] > 0
+
+
 def test_a_changed_config_is_another_that_answers_the_same():
     before = {"applications": [{"args": {"engine": {"batch_tokens": 100}, "ranker": "m"}}], "http_options": {"port": 1}}
     after = changed(before)
@@ -147,9 +167,15 @@ def test_what_cannot_be_played_is_named_and_the_rest_goes_on(home, scene, monkey
     monkeypatch.setattr(reliability.PlanogramServer, "started", started)
     monkeypatch.setattr(reliability.PlanogramServer, "replicas", lambda self, part="Ranker": scene.server.replicas())
     monkeypatch.setattr(reliability, "machine", lambda threads: {"cpu": "a CPU", "threads": threads})
-    config = scene.config.model_copy(update={"scenarios": ("kill", "overload")})
+
+    def lost(scene):
+        raise GeneratorError("no result")
+
+    monkeypatch.setitem(SCENARIOS, "freeze", lost)
+    config = scene.config.model_copy(update={"scenarios": ("kill", "freeze", "overload")})
     result = reliability.run(config)
-    assert list(result["scenarios"]) == ["overload"] and result["failed"] == {"kill": "no port"}
+    assert list(result["scenarios"]) == ["overload"]
+    assert result["failed"] == {"kill": "no port", "freeze": "no result"}
     assert storage.read_json(result["file"])["scenarios"] == result["scenarios"]
     html = storage.read_bytes(result["page"]).decode()
     assert "no port" in html and "goodput" in html and storage.exists(result["plot"])

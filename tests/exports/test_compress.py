@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import openvino
 import pytest
+from tests.serve.served_scores import evaluated, served
+from tests.serve.whole import whole
 
 from planogram import storage
 from planogram.compress import run as compress
@@ -91,6 +93,24 @@ def remade(bundle: str, target: Path, **changes: object) -> str:
     with write_bundle(str(target), manifest.model_copy(update=changes)) as aside:
         shutil.copytree(folder, aside, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
     return str(target)
+
+
+def test_scores_over_http_are_those_of_the_export_and_as_far_off_as_its_parity_says(
+    compressed, tiny_bundle, tiny_shop, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PLANOGRAM_HOME", str(tmp_path / "home"))
+    parities = open_bundle(compressed["bundle"])[1].engines
+    sound = {name: parity.model_copy(update={"faults": ()}) for name, parity in parities.items()}
+    bundle = remade(compressed["bundle"], tmp_path / "sound", engines=sound)
+    by_torch = evaluated(str(tiny_bundle), tiny_shop, "torch-fp32", "test")
+    by_export = evaluated(bundle, tiny_shop, "openvino-int8", "test")
+    assert len(by_torch) == parities["openvino-int8"].pairs
+    found = served(whole(monkeypatch), bundle, tiny_shop, "openvino-int8", str(tmp_path / "indexes"))
+    for route, scores in found.items():
+        compared = {pair: scores[pair] for pair in by_torch}
+        assert compared == pytest.approx(by_export, abs=1e-4), route
+        furthest = max(abs(score - by_torch[pair]) for pair, score in compared.items())
+        assert furthest == pytest.approx(parities["openvino-int8"].max_difference, abs=1e-4), route
 
 
 def test_a_good_export_is_published_and_promoted(compressed, empty_home, monkeypatch, tmp_path):

@@ -103,6 +103,8 @@ class FakeBackend:
 
     model: ModelInfo = MODEL
     embedder: ModelInfo | None = EMBEDDER
+    sequencer: ModelInfo | None = None
+    sequencer_error: Exception | None = None
     ranker_error: Exception | None = None
     retriever_error: Exception | None = None
     embedder_error: Exception | None = None
@@ -119,6 +121,7 @@ class FakeBackend:
     products: list[dict[str, Any]] = field(default_factory=lambda: list(PRODUCTS))
     bought: dict[str, list[str]] = field(default_factory=lambda: {"u-1": ["p-1"]})
     bought_after: dict[str, list[str]] = field(default_factory=lambda: {"p-1": ["p-3", "p-2"], "p-2": ["p-3", "p-1"]})
+    taken_next: dict[str, dict[str, float]] = field(default_factory=lambda: {"p-1": {"p-2": 1.0, "p-3": 0.25}})
     policy: Policy = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,7 +129,7 @@ class FakeBackend:
 
     def set_policy(self, **values: Any) -> None:
         """Weights and rules, as a Gateway's `user_config` gives them."""
-        self.policy = Policy.of(PolicyArgs.model_validate(values), self.model)
+        self.policy = Policy.of(PolicyArgs.model_validate(values), self.model, sequencer=self.sequencer is not None)
 
     async def retrieve(self, query: str, filters: Filters, limit: int, facets: Sequence[str] = ()) -> Retrieved:
         self.seen.append((query, filters, limit))
@@ -149,6 +152,18 @@ class FakeBackend:
         known = [name for name in history if name in self.bought_after]
         names = self.bought_after[known[-1]] if known else []
         return Retrieved((await self.lookup([name for name in names if name not in exclude], filters))[:limit])
+
+    async def next_items(
+        self, history: Sequence[str], exclude: Sequence[str], filters: Filters, limit: int, timeout_s: float
+    ) -> Retrieved:
+        """What is taken after the newest known product of the history."""
+        self.seen.append(("next_items", list(history), sorted(exclude), limit, timeout_s))
+        if self.sequencer_error:
+            raise self.sequencer_error
+        known = [name for name in history if name in self.taken_next]
+        ranked = self.taken_next[known[-1]] if known else {}
+        found = await self.lookup([name for name in ranked if name not in exclude], filters)
+        return Retrieved([{**product, "next_item": ranked[product["product_id"]]} for product in found][:limit])
 
     async def similar(self, product_id: str, filters: Filters, limit: int) -> Retrieved:
         """By the number of words of the title that are shared; none shared: not similar."""
@@ -185,8 +200,10 @@ class FakeBackend:
         return [
             product
             for product in self.products
-            if (filters.price_min is None or product["price"] >= filters.price_min)
-            and (filters.price_max is None or product["price"] <= filters.price_max)
+            if all(
+                limit is None or (product["price"] is not None and sign * product["price"] <= sign * limit)
+                for sign, limit in ((-1, filters.price_min), (1, filters.price_max))
+            )
             and (not filters.in_stock or (product["stock"] or 0) > 0)
             and (not filters.brands or product["brand"] in filters.brands)
             and (not filters.categories or product.get("category") in filters.categories)
@@ -254,7 +271,7 @@ def backend() -> FakeBackend:
 def make_client(backend: FakeBackend):
     def make(**args: Any) -> TestClient:
         given = app_args(**args)
-        backend.policy = Policy.of(given, backend.model)
+        backend.policy = Policy.of(given, backend.model, sequencer=given.sequencer is not None)
         # What the guard does not catch fails the test.
         return TestClient(create_app(backend, given), raise_server_exceptions=True)
 

@@ -7,7 +7,7 @@ from planogram.data.signals import PRODUCT_SIGNALS, margin, popularity_of, senti
 from planogram.errors import ConfigError, NotFoundError
 from planogram.section import parse
 from planogram.serve.backend import Scored
-from planogram.serve.blend import Blend, BlendArgs, recommend_blend, search_blend, signal_names, signals_of
+from planogram.serve.blend import NEXT_ITEM, Blend, BlendArgs, recommend_blend, search_blend, signal_names, signals_of
 from planogram.serve.policy import Policy, PolicyArgs, changed_policy
 
 
@@ -29,7 +29,7 @@ def test_signals_are_those_of_the_ranker_the_product_and_the_retriever(model):
     values = np.asarray([[0.9, 0.1], [0.5, 0.3]], dtype=np.float32)
     scored = Scored(values, [False] * 2, 1, model, values)
     signals = signals_of(products, scored)
-    assert set(signals) == set(signal_names(model))
+    assert set(signals) == {*signal_names(model), NEXT_ITEM}
     assert {name: values.tolist() for name, values in signals.items() if name in PRODUCT_SIGNALS} == {
         "sentiment": [0.75, 0.5],
         "margin": pytest.approx([0.6, 0.0]),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from planogram.errors import ConfigError
-from planogram.serve.haproxy import bind_address, environment, free_ports, isolated
+from planogram.serve.haproxy import _launcher, bind_address, environment, free_ports, isolated
 
 # As Ray Serve writes it, cut short.
 GENERATED = """defaults
@@ -79,6 +79,16 @@ def test_haproxy_takes_what_the_launcher_writes(launched, tmp_path, front):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_binary_in_a_folder_with_spaces_is_started(tmp_path):
+    binary = tmp_path / "my proxy" / "it's haproxy"
+    binary.parent.mkdir()
+    binary.symlink_to("/bin/echo")
+    launcher = tmp_path / "launcher"
+    launcher.write_text(_launcher(str(binary), None))
+    launcher.chmod(0o700)
+    assert subprocess.run([str(launcher), "-v"], capture_output=True, text=True, check=True).stdout == "-v\n"
+
+
 def test_the_list_of_routes_is_hidden_before_ray_answers_it(launched):
     front = launched("127.0.0.1", "0.0.0.0").split("frontend http_frontend")[1].split("backend")[0]
     assert 0 < front.index("status 404 if { path -i /-/routes }") < front.index("status 200 if { path -i /-/routes }")
@@ -98,7 +108,9 @@ def test_an_address_as_haproxy_writes_it(host, address):
     assert bind_address(host) == address
 
 
-@pytest.mark.parametrize("host", ["", "*", "a b", "a/;id;#", "a\n", "x:80", "$(id)", "-a", "a'b", "\\1", "&"])
+@pytest.mark.parametrize(
+    "host", ["", "*", "a b", "a/;id;#", "a\n", "x:80", "$(id)", "-a", "a'b", "\\1", "&", "fe80::1%a'b", "::%;id"]
+)
 def test_what_is_no_address_does_not_come_into_the_script(tmp_path, host):
     with pytest.raises(ConfigError, match="is no address"):
         bind_address(host)

@@ -9,7 +9,7 @@ from planogram import storage
 from planogram.benchmark.bodies import Texts, Workload, rerank
 from planogram.benchmark.columns import serve_config
 from planogram.benchmark.kept import keep
-from planogram.benchmark.load.generator import Generator
+from planogram.benchmark.load.generator import Generator, GeneratorError
 from planogram.benchmark.machine import machine
 from planogram.benchmark.reliability_report import page, plot
 from planogram.benchmark.scenarios import SCENARIOS
@@ -39,7 +39,7 @@ def run(config: BenchmarkReliabilityConfig) -> dict[str, Any]:
     for name in track(config.scenarios, "scenarios", console=Console(stderr=True), transient=True):
         try:
             found[name] = _play(config, name, bundle, workload)
-        except TargetError as error:
+        except (TargetError, GeneratorError) as error:
             failed[name] = str(error)
     if not found:
         raise TargetError("no scenario could be played: " + "; ".join(failed.values()))
@@ -58,13 +58,16 @@ def _play(config: BenchmarkReliabilityConfig, name: ScenarioName, bundle: str, w
 
 
 def _config(config: BenchmarkReliabilityConfig, name: ScenarioName, bundle: str) -> dict[str, Any]:
-    args = {
+    args: dict[str, Any] = {
         "routes": ["rerank"],
         "ranker": bundle,
         # A load that repeats itself would be no load.
         "cache": {"scores_mb": 0},
         "engine": {"engine": config.engine, "threads": config.threads, "batch_tokens": 4096},
     }
+    if name == "hostile" and config.shop:
+        # Every route that reads a body.
+        args |= {"routes": ["search", "recommend", "rerank"], "shop": config.shop}
     scaling: dict[str, Any] = {"min_replicas": config.replicas, "max_replicas": config.replicas}
     if name == "autoscale":
         # Fast both ways, so that minutes show what takes hours in a shop.

@@ -24,6 +24,11 @@ OWN = {
     "grown_s": "{:.1f}",
     "shrunk_s": "{:.1f}",
     "lost": "{}",
+    "inputs": "{}",
+    "input_statuses": "{}",
+    "drip_statuses": "{}",
+    "server_errors": "{}",
+    "same_processes": "{}",
 }
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+from planogram.benchmark.hostile import hostile
 from planogram.benchmark.load.summary import SHED, normal_after_s, percentiles
 from planogram.benchmark.scene import Result, Scene
 from planogram.benchmark.spawn import TargetError
@@ -165,4 +166,5 @@ SCENARIOS: dict[ScenarioName, Callable[[Scene], Result]] = {
     "overload": overload,
     "redeploy": redeploy,
     "autoscale": autoscale,
+    "hostile": hostile,
 }

@@ -3,6 +3,7 @@
 from planogram.config.benchmark import (
     BenchmarkReliabilityConfig,
     BenchmarkServingConfig,
+    HostileConfig,
     PeerName,
     RequestsConfig,
     ScenarioName,
@@ -99,6 +100,7 @@ __all__ = [
     "ExportName",
     "FinetuneConfig",
     "HeadTask",
+    "HostileConfig",
     "Importance",
     "ItemOptimizerConfig",
     "LaunchConfig",

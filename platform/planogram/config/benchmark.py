@@ -10,7 +10,7 @@ from planogram.section import Section
 ServeFlags = Literal["none", "throughput", "haproxy", "both"]
 PeerName = Literal["infinity-torch", "infinity-onnx", "infinity-onnx-int8", "sentence-transformers"]
 WorkloadName = Literal["rerank", "search", "cached"]
-ScenarioName = Literal["kill", "freeze", "overload", "redeploy", "autoscale"]
+ScenarioName = Literal["kill", "freeze", "overload", "redeploy", "autoscale", "hostile"]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -80,6 +80,15 @@ class BenchmarkServingConfig(Section):
         return self
 
 
+class HostileConfig(Section):
+    """What the scenario `hostile` sends beside the load."""
+
+    inputs: int = Field(10_000, ge=1, description="requests that the OpenAPI document allows, and broken ones")
+    rate: float = Field(50.0, gt=0, description="of them per second; the load lasts as long as they do")
+    raw_share: float = Field(0.1, ge=0, le=1, description="of them that are no HTTP")
+    drips: int = Field(200, ge=0, description="sockets that send a byte a second")
+
+
 class BenchmarkReliabilityConfig(Section):
     """`planogram benchmark reliability`: what clients notice while replicas die, freeze, drown or are replaced."""
 
@@ -96,6 +105,7 @@ class BenchmarkReliabilityConfig(Section):
     clients: int = Field(8, ge=1, description="whose answers per second are the capacity")
     load: float = Field(0.5, gt=0, le=1, description="share of the capacity while something is broken")
     overload: float = Field(3.0, gt=1, description="share of the capacity in the scenario `overload`")
+    hostile: HostileConfig = HostileConfig()
     seconds: float = Field(60.0, gt=0, description="of load in each scenario")
     measure_s: float = Field(10.0, gt=0, description="of measuring the capacity, and latency at 80 % of it")
     kill_every_s: float = Field(10.0, gt=0, description="between two kills, or longer until replicas are whole again")

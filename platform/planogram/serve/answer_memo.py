@@ -87,10 +87,11 @@ class AnswerMemo:
             call: the request's id and clock.
             compute: makes the answer.
         """
-        catalogue, digest = self._backend.catalogue, self._backend.model.digest
+        catalogue, digest, sequencer = self._backend.catalogue, self._backend.model.digest, self._backend.sequencer
         if self._cache is None or not catalogue or request.explain:
             return await compute()
-        key = key_of("answers", self._args, route, digest, self._policy_text(), catalogue, _asked(route, request))
+        models = f"{digest}/{sequencer.digest if sequencer else ''}"
+        key = key_of("answers", self._args, route, models, self._policy_text(), catalogue, _asked(route, request))
         # A cache in Redis waits for the network.
         (kept,) = await asyncio.to_thread(self._cache.get, [key])
         metrics.count_lookups("answers", hits=int(kept is not None), misses=int(kept is None))

@@ -92,7 +92,9 @@ class Result(BaseModel):
     product_id: str
     position: int = Field(description="1 is the best")
     score: float | None = Field(None, description="weighted sum of signals; null where the ranker did not answer")
-    signals: dict[str, float] = Field(description="the score of every head of the model, and `sentiment` of reviews")
+    signals: dict[str, float] = Field(
+        description="the score of every head of the model, `sentiment` of reviews, `next_item` of the sequencer"
+    )
     truncated: bool = Field(description="the product's text was cut to the model's length")
     title: str
     brand: str | None = None
@@ -151,6 +153,6 @@ class RecommendResponse(Answer):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**ANSWER_EXAMPLE, "source": "history"}]})
 
-    source: Literal["candidates", "similar", "complementary", "history", "popular"] = Field(
-        description="where the products come from"
+    source: Literal["candidates", "similar", "complementary", "next_item", "history", "popular"] = Field(
+        description="where the products come from; `next_item`: the sequencer proposed them"
     )

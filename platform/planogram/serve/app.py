@@ -11,7 +11,7 @@ from planogram.serve.gateway import Gateway
 from planogram.serve.policy import Policy
 from planogram.serve.probe import check_heads
 from planogram.serve.ranker import Ranker
-from planogram.serve.resolve import check_demand, resolve_embedder, resolve_served
+from planogram.serve.resolve import check_demand, resolve_embedder, resolve_sequencer, resolve_served
 from planogram.serve.retriever import Retriever
 from planogram.serve.settings import NEED_A_SHOP, AppArgs, EngineArgs
 
@@ -70,22 +70,23 @@ def build(args: AppArgs) -> "Application":
     ranker = _ranker("Ranker", args.ranker, args.engine, args)
     check_demand(ranker[0], wanted=False)
     # Said here what is wrong with it, before any replica starts.
-    Policy.of(args, ranker[0])
+    Policy.of(args, ranker[0], sequencer=args.sequencer is not None)
     canary = None
     if args.canary:
         canary = _ranker("CanaryRanker", args.canary.ranker, args.engine, args)
         check_heads(canary[0], ranker[0])
+    sequencer = resolve_sequencer(args.sequencer) if args.sequencer is not None else None
     retriever = None
     if not set(NEED_A_SHOP).isdisjoint(args.routes):
         options = serve.deployment(Retriever, name="Retriever", **COMMON, **RETRIEVER)
-        retriever = options.bind(args.shop, args.retriever)
+        retriever = options.bind(args.shop, args.retriever, sequencer)
     embedder = _embedder(args.embedder, args) if args.embedder is not None else None
     pricer = None
     if args.pricing:
         pricer = _ranker("Pricer", args.pricing.demand, args.pricing.engine, args, PRICER)
         check_demand(pricer[0], wanted=True)
     gateway = serve.deployment(serve.ingress()(Gateway), name="Gateway", **COMMON, **GATEWAY)
-    return gateway.bind(args, ranker, retriever, embedder, canary, pricer)
+    return gateway.bind(args, ranker, retriever, embedder, canary, sequencer, pricer)
 
 
 def _ranker(

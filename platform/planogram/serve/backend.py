@@ -211,10 +211,13 @@ class Backend(Protocol):
 
     Attributes:
         policy: replaced as a whole; a request reads it once.
+        sequencer: proposes what comes next in a history.
     """
 
     #: None: nothing embeds
     embedder: ModelInfo | None
+    #: None: there is none
+    sequencer: ModelInfo | None
     policy: "Policy"
 
     @property
@@ -243,6 +246,16 @@ class Backend(Protocol):
         self, history: Sequence[str], exclude: Sequence[str], filters: Filters, limit: int
     ) -> Retrieved:
         """What shoppers take next after these products (ids, oldest first); nothing where none of them is known."""
+        ...
+
+    async def next_items(
+        self, history: Sequence[str], exclude: Sequence[str], filters: Filters, limit: int, timeout_s: float
+    ) -> Retrieved:
+        """What the sequencer says that comes next after these products (ids, oldest first), the likeliest first.
+
+        Each product has a `next_item`, see `Sequencer.rank`. There is nothing where none of the history is known to the
+        model. Only where there is a `sequencer`.
+        """
         ...
 
     async def similar(self, product_id: str, filters: Filters, limit: int) -> Retrieved:

@@ -18,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 Weight = Annotated[float, Field(allow_inf_nan=False)]
 # The place that the retriever gave: 1 for the first, falling evenly.
 RETRIEVAL = "retrieval"
+# Of /recommend alone: how likely the sequencer says that a product comes next, of the likeliest one's chance.
+NEXT_ITEM = "next_item"
 
 
 class BlendArgs(Section):
@@ -88,11 +90,12 @@ def signals_of(products: Sequence[Mapping[str, Any]], scored: Scored | None) -> 
         signals |= {head: scored.values[:, column].astype(float) for column, head in enumerate(scored.model.heads)}
     for name, value in PRODUCT_SIGNALS.items():
         signals[name] = np.asarray([value(product) for product in products], dtype=float)
+    signals[NEXT_ITEM] = np.asarray([product.get(NEXT_ITEM, 0.0) for product in products], dtype=float)
     return signals
 
 
 def signal_names(model: ModelInfo) -> list[str]:
-    """The signals that a weight may be given to."""
+    """The signals that a weight may be given to, beside `NEXT_ITEM` where there is a sequencer."""
     return list(dict.fromkeys([*model.heads, *PRODUCT_SIGNALS, RETRIEVAL]))
 
 
@@ -108,17 +111,23 @@ def search_blend(args: BlendArgs, model: ModelInfo) -> Blend:
         weights = read_blend(args.file).weights
     if weights is None:
         weights = {model.heads[model.primary]: 1.0}
-    return _checked(weights, model, args.file or "blend.weights")
+    return _checked(weights, model.name, signal_names(model), args.file or "blend.weights")
 
 
-def recommend_blend(args: BlendArgs, model: ModelInfo) -> Blend:
+def recommend_blend(args: BlendArgs, model: ModelInfo, *, sequencer: bool = False) -> Blend:
     """The weights of /recommend.
 
+    Args:
+        args: as they are written.
+        model: that ranks.
+        sequencer: whether there is one.
+
     Raises:
-        ConfigError: the model lacks a signal.
+        ConfigError: the model lacks a signal, or there is no sequencer to give it.
     """
     default = "preference" if "preference" in model.heads else RETRIEVAL
-    return _checked(args.recommend or {default: 1.0}, model, "blend.recommend")
+    names = [*signal_names(model), *([NEXT_ITEM] if sequencer else [])]
+    return _checked(args.recommend or {default: 1.0}, model.name, names, "blend.recommend")
 
 
 def read_blend(path: str) -> BlendFile:
@@ -134,12 +143,11 @@ def read_blend(path: str) -> BlendFile:
     return parse(BlendFile, values, path)
 
 
-def _checked(weights: Mapping[str, float], model: ModelInfo, source: str) -> Blend:
-    names = signal_names(model)
+def _checked(weights: Mapping[str, float], model: str, names: Sequence[str], source: str) -> Blend:
     if unknown := sorted(weights.keys() - set(names)):
         raise ConfigError(
-            f"{source} gives a weight to {', '.join(unknown)}, which {model.name} does not have",
+            f"{source} gives a weight to {', '.join(unknown)}, which {model} does not have",
             allowed=", ".join(names),
-            remedy="name these signals, or serve a model with the head",
+            remedy="name these signals, serve a model with the head, or for next_item in /recommend a `sequencer`",
         )
     return Blend({name: float(weight) for name, weight in weights.items() if weight})

@@ -56,6 +56,7 @@ class Gateway:
         retriever: handle of `Retriever`; None where no route needs one.
         embedder: the bundle and the handle of `Embedder`; None: there is none.
         canary: the bundle and the handle of `CanaryRanker`; None: there is none.
+        sequencer: the bundle that `Retriever` proposes by; None: there is none.
         pricer: the demand model and the handle of `Pricer`; None: nothing is priced.
 
     Raises:
@@ -69,6 +70,7 @@ class Gateway:
         retriever: "DeploymentHandle | None",
         embedder: "Bound | None" = None,
         canary: "Bound | None" = None,
+        sequencer: ModelInfo | None = None,
         pricer: "Bound | None" = None,
     ) -> None:
         configure_logging()
@@ -76,7 +78,8 @@ class Gateway:
         self.args = args
         # Weights are judged by the model that the application was built with: all that follow have its heads.
         self._built = ranker[0]
-        self.policy = Policy.of(args, self._built)
+        self.sequencer = sequencer
+        self.policy = Policy.of(args, self._built, sequencer=sequencer is not None)
         self._started = False
         self.embedder = embedder[0] if embedder else None
         self._embedder = embedder[1] if embedder else None
@@ -127,7 +130,7 @@ class Gateway:
         """
         try:
             changes = parse(UserConfig, user_config, "the Gateway's user_config")
-            policy = changed_policy(self.args, changes, self._built)
+            policy = changed_policy(self.args, changes, self._built, sequencer=self.sequencer is not None)
             if changes.canary:
                 self._rankers.change_canary(changes.canary.percent)
             self.policy = policy
@@ -153,6 +156,13 @@ class Gateway:
     ) -> Retrieved:
         """What shoppers take next after these products."""
         return await self._find("recommend", history, exclude, filters, limit)
+
+    async def next_items(
+        self, history: Sequence[str], exclude: Sequence[str], filters: Filters, limit: int, timeout_s: float
+    ) -> Retrieved:
+        """What the sequencer says that comes next after these products."""
+        assert self._retriever is not None
+        return await ask("sequencer", self._retriever.next_items.remote(history, exclude, filters, limit), timeout_s)
 
     async def similar(self, product_id: str, filters: Filters, limit: int) -> Retrieved:
         """The products most like one."""

@@ -10,11 +10,12 @@ generated configuration and then becomes HAProxy.
 import ipaddress
 import os
 import re
+import shlex
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -138,24 +139,25 @@ def bind_address(host: str) -> str:
     Raises:
         ConfigError: it is neither an address nor a name. It becomes part of a script.
     """
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        if HOST_NAME.fullmatch(host):
-            return host
-        raise ConfigError(
-            f"http_options.host {host!r} is no address",
-            allowed="an IP address such as 0.0.0.0 or ::, or a host name",
-            remedy="mend http_options.host",
-        ) from None
-    return f"[{address}]" if address.version == 6 else str(address)
+    with suppress(ValueError):
+        # A zone behind a % may hold any character.
+        if "%" not in host:
+            address = ipaddress.ip_address(host.strip("[]"))
+            return f"[{address}]" if address.version == 6 else str(address)
+    if HOST_NAME.fullmatch(host):
+        return host
+    raise ConfigError(
+        f"http_options.host {host!r} is no address",
+        allowed="an IP address such as 0.0.0.0 or ::, without a zone, or a host name",
+        remedy="mend http_options.host",
+    )
 
 
 def _launcher(binary: str, front: str | None) -> str:
     # `a\` of sed takes the lines that follow; each but the last ends with a backslash.
     rules = "\\\n".join(f"    {rule}" for rule in (*TIMEOUT_RULES, *ROUTE_RULES, *HEADER_RULES))
     moved = f"s/^\\( *bind \\)[^ ]*:/\\1{bind_address(front)}:/\n" if front else ""
-    return LAUNCHER.format(rules=rules, binary=binary, front=moved)
+    return LAUNCHER.format(rules=rules, binary=shlex.quote(binary), front=moved)
 
 
 def _binary() -> str:

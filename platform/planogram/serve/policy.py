@@ -47,8 +47,13 @@ class Policy:
     rules: tuple[Rule, ...]
 
     @classmethod
-    def of(cls, args: PolicyArgs, model: ModelInfo) -> "Policy":
+    def of(cls, args: PolicyArgs, model: ModelInfo, *, sequencer: bool = False) -> "Policy":
         """The policy for a model.
+
+        Args:
+            args: as they are written.
+            model: that ranks.
+            sequencer: whether /recommend has one.
 
         Raises:
             NotFoundError: there is no file `blend.file`.
@@ -56,17 +61,17 @@ class Policy:
         """
         return cls(
             search=search_blend(args.blend, model),
-            recommend=recommend_blend(args.blend, model),
+            recommend=recommend_blend(args.blend, model, sequencer=sequencer),
             diversity=args.diversity.weight,
             rules=args.rules,
         )
 
 
-def changed_policy(args: PolicyArgs, changed: PolicyArgs, model: ModelInfo) -> Policy:
+def changed_policy(args: PolicyArgs, changed: PolicyArgs, model: ModelInfo, *, sequencer: bool = False) -> Policy:
     """The policy of a Gateway's `user_config`: what it sets stands in place of what `args` says, each as a whole.
 
     Raises:
         NotFoundError, ConfigError: as `Policy.of`.
     """
     kept = {name: getattr(args, name) for name in PolicyArgs.model_fields if name not in changed.model_fields_set}
-    return Policy.of(changed.model_copy(update=kept), model)
+    return Policy.of(changed.model_copy(update=kept), model, sequencer=sequencer)

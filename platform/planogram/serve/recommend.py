@@ -1,12 +1,14 @@
 """`POST /recommend`: shopper -> candidates -> hide -> score -> blend, rules, diversity, pins -> answer."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from planogram.data.text import clean, history_text
+from planogram.errors import OverloadedError
 from planogram.serve.answers import Model, RecommendResponse
-from planogram.serve.backend import Backend, Filters, Retrieved, Scored
+from planogram.serve.backend import Backend, FailedError, Filters, Retrieved, Scored
 from planogram.serve.blend import Blend
 from planogram.serve.call import Call
 from planogram.serve.order import arrange
@@ -14,9 +16,9 @@ from planogram.serve.results import results
 from planogram.serve.rules import ActiveRules, Product
 from planogram.serve.schemas import MAX_CANDIDATES, RecommendRequest
 from planogram.serve.settings import AppArgs
-from planogram.serve.steps import diversity_of, num_candidates, score, unknown, with_pinned
+from planogram.serve.steps import diversity_of, fallback_reason, num_candidates, score, unknown, with_pinned
 
-Source = Literal["candidates", "similar", "complementary", "history", "popular"]
+Source = Literal["candidates", "similar", "complementary", "next_item", "history", "popular"]
 # What came long ago says little of what comes next.
 MAX_RECENT = 50
 # As many as training writes out by default (`text.history`).
@@ -95,10 +97,10 @@ async def _candidates(
     limit = num_candidates(request, args)
     if reason := _what_is_unknown(request, shopper):
         call.reason = reason
-    for source, find, otherwise in _attempts(request, shopper, backend, filters, limit):
-        if products := _allowed((await find()).products, shopper)[:limit]:
-            return source, products
-        call.reason = call.reason or otherwise
+    for attempt in _attempts(request, shopper, backend, args, filters, limit):
+        if products := _allowed(await _tried(attempt, call), shopper)[:limit]:
+            return attempt.source, products
+        call.reason = call.reason or attempt.otherwise
     popular = await backend.popular(filters, _with_room(limit, shopper))
     return "popular", _allowed(popular.products, shopper)[:limit]
 
@@ -114,28 +116,55 @@ def _what_is_unknown(request: RecommendRequest, shopper: Shopper) -> str:
     return "unknown_user" if request.user_id is not None else ""
 
 
-Attempt = tuple[Source, Callable[[], Awaitable[Retrieved]], str]
+@dataclass(frozen=True)
+class Attempt:
+    """A way to find products.
+
+    Attributes:
+        otherwise: the reason to say where it finds none.
+    """
+
+    source: Source
+    find: Callable[[], Awaitable[Retrieved]]
+    otherwise: str
 
 
 def _attempts(
-    request: RecommendRequest, shopper: Shopper, backend: Backend, filters: Filters, limit: int
+    request: RecommendRequest, shopper: Shopper, backend: Backend, args: AppArgs, filters: Filters, limit: int
 ) -> list[Attempt]:
-    """Ways to find products, the best first, each with the reason to say where it finds none."""
+    """Ways to find products, the best first."""
     excluded = sorted(shopper.excluded)
     attempts: list[Attempt] = []
     if shopper.product is not None:
         product_id = str(shopper.product["product_id"])
         if request.relation == "complementary":
-            attempts.append(
-                ("complementary", lambda: backend.recommend([product_id], excluded, filters, limit), "no_complementary")
-            )
-        attempts.append(
-            ("similar", lambda: backend.similar(product_id, filters, _with_room(limit, shopper)), "no_similar")
-        )
+            beside = partial(backend.recommend, [product_id], excluded, filters, limit)
+            attempts.append(Attempt("complementary", beside, "no_complementary"))
+        alike = partial(backend.similar, product_id, filters, _with_room(limit, shopper))
+        attempts.append(Attempt("similar", alike, "no_similar"))
     if shopper.recent:
-        ids = [str(product["product_id"]) for product in shopper.recent]
-        attempts.append(("history", lambda: backend.recommend(ids, excluded, filters, limit), "no_history"))
+        attempts += _from_history(shopper, backend, args, filters, limit)
     return attempts
+
+
+def _from_history(shopper: Shopper, backend: Backend, args: AppArgs, filters: Filters, limit: int) -> Iterator[Attempt]:
+    """What comes next by the sequencer, where there is one; what is taken by the same shoppers."""
+    asked = [str(product["product_id"]) for product in shopper.recent], sorted(shopper.excluded), filters, limit
+    if backend.sequencer is not None:
+        find = partial(backend.next_items, *asked, args.limits.ranker_timeout_s)
+        yield Attempt("next_item", find, "no_next_item")
+    yield Attempt("history", partial(backend.recommend, *asked), "no_history")
+
+
+async def _tried(attempt: Attempt, call: Call) -> list[dict[str, Any]]:
+    """The products of an attempt; none where the sequencer does not answer, and the call then says so."""
+    try:
+        return (await attempt.find()).products
+    except (OverloadedError, FailedError) as error:
+        if attempt.source != "next_item":
+            raise
+        call.reason = call.reason or fallback_reason("sequencer", error)
+        return []
 
 
 def _with_room(limit: int, shopper: Shopper) -> int:

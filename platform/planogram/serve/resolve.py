@@ -119,6 +119,25 @@ def resolve_embedder(reference: str, engine: EngineName = "torch-fp32") -> Model
     return _info(version, manifest, vector_width(folder))
 
 
+def resolve_sequencer(reference: str) -> ModelInfo:
+    """Find and verify the bundle of a sequence model, once, so that all replicas load the same version.
+
+    Raises:
+        NotFoundError: there is none.
+        IntegrityError: it does not verify; the message names the file.
+        ConfigError: it is no sequence model.
+    """
+    version = Registry().resolve(reference)
+    _, manifest = open_bundle(version.path)
+    if manifest.kind != "sequence":
+        raise ConfigError(
+            f"{reference} is a {manifest.kind}: it does not say what comes next in a history",
+            allowed="a sequence, as `planogram finetune` makes one for the task next_item",
+            remedy="choose another bundle as the sequencer, or leave it out",
+        )
+    return _info(version, manifest)
+
+
 def _info(version: ModelVersion, manifest: BundleManifest, width: int = 0) -> ModelInfo:
     return ModelInfo(
         name=version.name,

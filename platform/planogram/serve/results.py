@@ -5,6 +5,7 @@ from typing import Any
 
 from planogram.serve.answers import Contribution, Explanation, Result, RuleEffect
 from planogram.serve.backend import TokenWeight
+from planogram.serve.blend import NEXT_ITEM
 from planogram.serve.order import Arrangement, Placed
 
 # What a response tells of a product. `cost` is never among it.
@@ -34,13 +35,13 @@ def results(arrangement: Arrangement, explain: bool, tokens: Sequence[Sequence[T
 
 def _result(placed: Placed, position: int) -> Result:
     product = placed.product
-    sentiment = {} if product.get("sentiment") is None else {"sentiment": product["sentiment"]}
+    own = {name: product[name] for name in ("sentiment", NEXT_ITEM) if product.get(name) is not None}
     return Result(
         product_id=product["product_id"],
         title=product["title"],
         position=position,
         score=placed.score,
-        signals=placed.heads | sentiment,
+        signals=placed.heads | own,
         truncated=placed.truncated,
         **{name: product.get(name) for name in SHOWN},
     )

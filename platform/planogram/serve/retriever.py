@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from planogram.serve.backend import Filters, Retrieved
+from planogram.serve.backend import Filters, ModelInfo, Retrieved
+from planogram.serve.blend import NEXT_ITEM
 from planogram.serve.index.build import built_folder, index_folder
 from planogram.serve.index.encoder import ProductEncoder
 from planogram.serve.index.search import ProductIndex
 from planogram.serve.logs import configure_logging
 from planogram.serve.ranker import replica_cpus
+from planogram.serve.sequencer import Sequencer
 from planogram.serve.settings import RetrieverArgs
 
 logger = logging.getLogger(__name__)
@@ -25,17 +27,22 @@ class Retriever:
     Args:
         shop: folder or URI of a prepared shop.
         args: of the index.
+        sequencer: the bundle of a sequence model; None: there is none.
 
     Raises:
         StorageError, DataError: the shop cannot be read; the replica does not start.
+        IntegrityError: the sequencer's bundle does not verify; the replica does not start.
     """
 
-    def __init__(self, shop: str, args: RetrieverArgs) -> None:
+    def __init__(self, shop: str, args: RetrieverArgs, sequencer: ModelInfo | None = None) -> None:
         configure_logging()
         self._shop = shop
         self._args = args
         # The replica's event loop also answers health checks: it must not wait for the disk.
         self._threads = ThreadPoolExecutor(1, "retriever")
+        # Searches do not wait for the model.
+        self._device = ThreadPoolExecutor(1, "sequencer")
+        self._sequencer = self._device.submit(self._load, sequencer.path).result() if sequencer else None
         self._index: ProductIndex = self._threads.submit(self._open).result()
         # Kept, since the loop itself holds its tasks weakly.
         self._following = asyncio.get_running_loop().create_task(self._follow())
@@ -62,6 +69,14 @@ class Retriever:
         """What shoppers take beside the products of a history."""
         return await self._run(lambda index: index.recommend(history, exclude, filters, limit))
 
+    async def next_items(
+        self, history: Sequence[str], exclude: Sequence[str], filters: Filters, limit: int
+    ) -> Retrieved:
+        """What the sequencer says that comes next, with its `next_item`, the likeliest first."""
+        ranked = await self._rank(history, exclude)
+        found = await self._run(lambda index: index.first(list(ranked), filters, limit))
+        return Retrieved([{**product, NEXT_ITEM: ranked[product["product_id"]]} for product in found])
+
     async def history(self, user_id: str) -> list[str]:
         """What a shopper bought, oldest first."""
         return await self._run(lambda index: index.history(user_id))
@@ -75,8 +90,17 @@ class Retriever:
         return await self._run(lambda index: index.version)
 
     async def check_health(self) -> None:
-        """Search: Ray Serve replaces the replica when this fails or takes too long."""
+        """Search and rank: Ray Serve replaces the replica when this fails or takes too long."""
         await self._run(lambda index: index.search("health", Filters(), 1))
+        if self._sequencer is not None:
+            await self._rank(self._sequencer.known, ())
+
+    async def _rank(self, history: Sequence[str], exclude: Sequence[str]) -> dict[str, float]:
+        assert self._sequencer is not None
+        return await asyncio.get_running_loop().run_in_executor(self._device, self._sequencer.rank, history, exclude)
+
+    def _load(self, uri: str) -> Sequencer:
+        return Sequencer(uri, self._args.threads or replica_cpus())
 
     async def _run(self, ask: Callable[[ProductIndex], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: ask(self._index))

@@ -103,7 +103,9 @@ class RetrieverArgs(IndexArgs):
     vector_weight: float = Field(1.0, ge=0, description="of products found by meaning; those found by words weigh 1")
     spelling: bool = Field(True, description="search for the nearest word of the shop where one finds nothing")
     refresh_s: float = Field(1.0, gt=0, description="until every replica sees a change of the products")
-    threads: int | None = Field(None, ge=1, description="of the encoder; absent: the replica's num_cpus")
+    threads: int | None = Field(
+        None, ge=1, description="of the encoder, and of the sequencer; absent: the replica's num_cpus"
+    )
 
 
 class IndexConfig(IndexArgs):
@@ -178,6 +180,9 @@ class AppSettings(PolicyArgs):
     routes: tuple[RouteName, ...] = Field(("search", "recommend", "rerank"), strict=False, min_length=1)
     ranker: str = Field(..., description="name, name@alias, name:version, or the folder of a bundle")
     embedder: str | None = Field(None, description="the bundle of a bi-encoder; needed by the route `embeddings`")
+    sequencer: str | None = Field(
+        None, description="the bundle of a sequence model: from a history it proposes what `recommend` ranks"
+    )
     shop: str | None = Field(
         None, description="folder of a prepared shop; needed by `search`, `recommend`, `ingest` and `price`"
     )
@@ -204,6 +209,12 @@ class AppSettings(PolicyArgs):
     def _prices_have_a_demand_model(self) -> "AppSettings":
         if ("price" in self.routes) != (self.pricing is not None):
             raise ValueError("the route `price` and `pricing` belong together: set both, or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _a_sequencer_recommends(self) -> "AppSettings":
+        if self.sequencer is not None and "recommend" not in self.routes:
+            raise ValueError("`sequencer` serves the route `recommend` alone: add `recommend` to `routes`, or drop it")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from typing import Any
 
 from planogram.errors import OverloadedError
 from planogram.serve.backend import Backend, Document, FailedError, LateError, Scored, UnavailableError
-from planogram.serve.blend import Blend, signal_names
+from planogram.serve.blend import NEXT_ITEM, Blend, signal_names
 from planogram.serve.call import Call
 from planogram.serve.rules import ActiveRules, Product
 from planogram.serve.schemas import ResultsRequest
@@ -43,7 +43,7 @@ async def score(
     except (OverloadedError, FailedError) as error:
         call.reason = fallback_reason("ranker", error)
         return None
-    if blend.weights.keys() <= set(signal_names(scored.model)):
+    if blend.weights.keys() <= {*signal_names(scored.model), NEXT_ITEM}:
         return scored
     call.reason = "signal_missing"
     return None

@@ -11,7 +11,7 @@ from planogram.serve.call import Call
 from planogram.serve.tracing import OFF, Attribute, Tracing
 
 # Method of a backend -> the step that it is. Others pass unwatched.
-FIND = ("retrieve", "lookup", "similar", "popular", "recommend", "history")
+FIND = ("retrieve", "lookup", "similar", "popular", "recommend", "next_items", "history")
 STEPS = {**dict.fromkeys(FIND, "retrieve"), "score": "rank", "explain": "explain", "embed": "embed", "demand": "demand"}
 
 

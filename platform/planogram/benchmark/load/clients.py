@@ -6,6 +6,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import cycle
 
 from planogram.benchmark.load.http1 import Answer, BadAnswerError, Connection, post
@@ -40,7 +41,8 @@ class _Clients:
         finally:
             for connection in self._idle:
                 connection.close()
-        self.wall_s = max((sample.due_s + sample.seconds for sample in self.samples if not sample.probe), default=0.0)
+        answered = (sample for sample in self.samples if sample.status > 0 and not sample.probe)
+        self.wall_s = max((sample.due_s + sample.seconds for sample in answered), default=0.0)
 
     async def _closed(self) -> None:
         await self._ask_until(self.plan.seconds, probe=False)
@@ -48,18 +50,15 @@ class _Clients:
     async def _open(self) -> None:
         """Arrivals at random times; the probes after them do not wait for what is still under way."""
         chance = random.Random(self.plan.seed)  # noqa: S311 - arrivals, no secret
-        tasks = set()
         due_s = chance.expovariate(self.plan.rate)
-        while due_s < self.plan.seconds:
-            await asyncio.sleep(max(0.0, due_s - self._now_s()))
-            task = asyncio.create_task(self._one(due_s, probe=False))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            due_s += chance.expovariate(self.plan.rate)
-        await asyncio.sleep(max(0.0, self.plan.seconds - self._now_s()))
-        if self.plan.probe_s:
-            await self._ask_until(self.plan.seconds + self.plan.probe_s, probe=True)
-        await asyncio.gather(*tasks)
+        async with asyncio.TaskGroup() as group:
+            while due_s < self.plan.seconds:
+                await asyncio.sleep(max(0.0, due_s - self._now_s()))
+                group.create_task(self._one(due_s, probe=False))
+                due_s += chance.expovariate(self.plan.rate)
+            await asyncio.sleep(max(0.0, self.plan.seconds - self._now_s()))
+            if self.plan.probe_s:
+                await self._ask_until(self.plan.seconds + self.plan.probe_s, probe=True)
 
     async def _ask_until(self, end_s: float, *, probe: bool) -> None:
         while self._now_s() < end_s:
@@ -130,7 +129,8 @@ def stages(header: str) -> dict[str, float]:
         for parameter in parameters:
             key, _, value = parameter.partition("=")
             if key == "dur":
-                found[name] = float(value)
+                with suppress(ValueError):  # other servers write what they like
+                    found[name] = float(value.strip('"'))
     return found
 
 

@@ -91,9 +91,11 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     if headers.get("transfer-encoding", "").lower() == "chunked":
         return Answer(status, headers, await _chunks(reader))
-    if "content-length" not in headers:
-        raise BadAnswerError("the answer does not say its length")
-    return Answer(status, headers, await reader.readexactly(int(headers["content-length"])))
+    try:
+        body = await reader.readexactly(int(headers["content-length"]))
+    except (KeyError, ValueError) as error:
+        raise BadAnswerError("the answer does not say its length") from error
+    return Answer(status, headers, body)
 
 
 async def _chunks(reader: asyncio.StreamReader) -> bytes:
@@ -101,8 +103,8 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
     while True:
         try:
             size = int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16)
-        except ValueError as error:
+            parts.append((await reader.readexactly(size + 2))[:-2])
+        except (ValueError, asyncio.LimitOverrunError) as error:
             raise BadAnswerError("a chunk does not say its length") from error
-        parts.append((await reader.readexactly(size + 2))[:-2])
         if size == 0:
             return b"".join(parts)

@@ -176,6 +176,9 @@ def models_router(backend: Backend, args: AppArgs) -> APIRouter:
         cards = [_ranker_card(following, args) for following in await backend.following()]
         if backend.embedder is not None:
             cards.append(_model_card(backend.embedder, args, args.embedder or ""))
+        if backend.sequencer is not None:
+            # Asked by nobody's name.
+            cards.append({**_model_card(backend.sequencer, args, ""), "names": [], "role": "sequencer"})
         return {"object": "list", "data": cards, "request_id": call.request_id}
 
     return router

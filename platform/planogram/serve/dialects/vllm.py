@@ -21,13 +21,14 @@ class ScoreRequest(Request):
 
     model_config = ConfigDict(
         json_schema_extra={
+            "anyOf": [{"required": ["queries", "documents"]}, {"required": ["text_1", "text_2"]}],
             "examples": [
                 {
                     "model": "shop-ranker",
                     "queries": "red running shoes",
                     "documents": ["Trail shoes, red", "Blue desk lamp"],
                 }
-            ]
+            ],
         }
     )
 

@@ -99,6 +99,15 @@ class ProductIndex:
         found = {product["product_id"]: product for product in self._rows(where, len(product_ids))}
         return [found[product_id] for product_id in product_ids if product_id in found]
 
+    def first(self, product_ids: Sequence[str], filters: Filters, limit: int) -> list[Product]:
+        """The first so many products of a long ranking that meet the filters, in its order."""
+        found: list[Product] = []
+        start, size = 0, 4 * limit
+        while start < len(product_ids) and len(found) < limit:
+            found += self.lookup(product_ids[start : start + size], filters)
+            start, size = start + size, 8 * size
+        return found[:limit]
+
     def similar(self, product_id: str, filters: Filters, limit: int) -> Retrieved:
         """The products most like one, without itself; nothing where it is not known."""
         known = self._rows(one_of("product_id", [product_id]), 1, (*COLUMNS, *([VECTOR] if self._encoder else [])))
