@@ -6,7 +6,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from planogram import config
-from planogram.pricing.settings import RepriceConfig
+from planogram.pricing.settings import BenchmarkPricingConfig, RepriceConfig
 from planogram.section import Section
 from planogram.serve.settings import IndexConfig
 
@@ -27,6 +27,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram benchmark serving": config.BenchmarkServingConfig,
     "planogram benchmark reliability": config.BenchmarkReliabilityConfig,
     "planogram benchmark promotions": config.BenchmarkPromotionsConfig,
+    "planogram benchmark pricing": BenchmarkPricingConfig,
     "planogram demo": config.DemoConfig,
 }
 HEAD = """# Configuration

@@ -1,8 +1,11 @@
 """Every route is asked what its OpenAPI document says, and the opposite of it: answers keep to the document."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from planogram.serve.settings import RouteName
 from planogram.serve.web import create_app
 
 from .conftest import FakeBackend, app_args
@@ -19,6 +22,9 @@ ROUTES = [
     "POST /rerank",
     "POST /v1/score",
     "POST /v1/embeddings",
+    "POST /price",
+    "GET /admin/prices",
+    "POST /admin/prices",
 ]
 FIXED = settings(
     max_examples=25,
@@ -30,12 +36,15 @@ FIXED = settings(
 
 
 @pytest.fixture(scope="module")
-def operations():
+def operations(tmp_path_factory):
     """`METHOD /path` -> what Schemathesis knows of it."""
     # It takes long to import, and its own fixtures do not work with this version of pytest.
     import schemathesis
 
-    api = schemathesis.openapi.from_asgi("/openapi.json", create_app(FakeBackend(), app_args()))
+    folder = tmp_path_factory.mktemp("prices")
+    pricing = {"demand": "fake-demand", "audit": str(folder / "audit.jsonl"), "kill_switch": str(folder / "STOP")}
+    args = app_args(routes=get_args(RouteName), pricing=pricing)
+    api = schemathesis.openapi.from_asgi("/openapi.json", create_app(FakeBackend(), args))
     return {operation.label: operation for operation in (found.ok() for found in api.get_all_operations())}
 
 

@@ -110,5 +110,27 @@ def benchmark_promotions(
     show(result, as_json)
 
 
+@benchmark_app.command("pricing")
+def benchmark_pricing(
+    bundle: Bundle = None,
+    config_path: Config = None,
+    settings: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Price a simulated shop over a year: profit against the optimum that knows the truth, regret, breaches.
+
+    Example: planogram benchmark pricing --bundle shop-demand@champion --set shop=shop --set raw=raw
+    """
+    from planogram.benchmark.pricing import run
+    from planogram.benchmark.pricing_report import render
+    from planogram.pricing.settings import BenchmarkPricingConfig
+
+    result = run(section.load(BenchmarkPricingConfig, config_path, _overrides(bundle, settings)))
+    if as_json:
+        print_json(result)
+    else:
+        show_files(render(result), result)
+
+
 def _overrides(bundle: str | None, settings: list[str] | None) -> list[str]:
     return [*([f"bundle={bundle}"] if bundle else []), *(settings or ())]

@@ -1,10 +1,14 @@
-"""The section of `planogram reprice`."""
+"""The sections of `planogram reprice` and of the benchmark of pricing."""
+
+from typing import Literal
 
 from pydantic import Field
 
 from planogram.config import ClusterConfig, EngineName
 from planogram.pricing.policy import PricePolicy
 from planogram.section import Section
+
+Exploration = Literal["none", "thompson", "epsilon"]
 
 
 class RepriceConfig(Section):
@@ -28,3 +32,20 @@ class RepriceConfig(Section):
     workers: int = Field(2, ge=0, description="Ray Data actors; 0: in this process, without a cluster")
     seed: int = Field(0, ge=0, description="of exploration")
     cluster: ClusterConfig = ClusterConfig()
+
+
+class BenchmarkPricingConfig(Section):
+    """`planogram benchmark pricing`: a demand model and a policy in a market whose truth is known."""
+
+    name: str = Field("pricing", description="of the result below PLANOGRAM_HOME/benchmarks")
+    bundle: str = Field(..., description="a demand model of purchases: registry reference or folder")
+    shop: str = Field(..., description="folder of the prepared simulated shop")
+    raw: str = Field(..., description="folder that `planogram data simulate` made of it, with its truth")
+    policy: PricePolicy = Field(
+        PricePolicy(min_margin=0.02, max_change=None, reach=1.5), description="the shop's rules"
+    )
+    explorations: tuple[Exploration, ...] = Field(("none", "thompson", "epsilon"), strict=False, min_length=1)
+    weeks: int = Field(52, ge=1)
+    particles: int = Field(64, ge=8, le=1000, description="of what is believed of each product's demand")
+    engine: EngineName = "torch-fp32"
+    seed: int = Field(0, ge=0)

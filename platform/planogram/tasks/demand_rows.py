@@ -160,7 +160,10 @@ def _known(config: DemandConfig, frame: pd.DataFrame) -> pd.DataFrame:
     if has_table(config.shop, "products"):
         products = read_table(config.shop, "products", ["product_id", "category"]).set_index("product_id")["category"]
         if products.notna().any():
-            known["category"] = frame["product_id"].map(products).fillna("").astype(str).to_numpy(dtype=object)
+            category = frame["product_id"].map(products).fillna("").astype(str)
+            # A season of some categories alone is what prices follow most: each of them has periods of its own.
+            known["category_period"] = (category + " " + frame["period"].astype(str)).to_numpy(dtype=object)
+            known["category"] = category.to_numpy(dtype=object)
     return known
 
 
@@ -168,10 +171,17 @@ _OWN = ("product_id", "price", "log_price", "choice_set", "group", "period", "st
 
 
 def _product_mean(values: "pd.Series[float]", products: "pd.Series[str]", seen: npt.NDArray[np.bool_]) -> Floats:
-    """(rows,) the mean of the product's rows that were seen; of all its rows where none was."""
-    trained = values[seen].groupby(products[seen]).mean()
-    whole = values.groupby(products).mean()
-    found: Floats = products.map(trained.reindex(whole.index).fillna(whole)).to_numpy(dtype=np.float64)
+    """(rows,) the mean of the product's rows that were seen, without the row itself; of all its rows where none was.
+
+    With the row itself, a product of few periods would explain much of its own outcome, and its price less.
+    """
+    weights = seen.astype(float)
+    totals, counts = (
+        column.groupby(products).transform("sum").to_numpy() for column in (values * weights, pd.Series(weights))
+    )
+    others = counts - weights
+    whole = values.groupby(products).transform("mean").to_numpy(dtype=np.float64)
+    found: Floats = np.where(others > 0, (totals - values * weights) / np.maximum(others, 1), whole)
     return found
 
 
@@ -179,10 +189,10 @@ def _product_level(config: DemandConfig, frame: pd.DataFrame, seen: npt.NDArray[
     """(rows,) log of the product's mean units, or logit of its rate, drawn a little towards that of the shop."""
     outcome = frame[_outcome(config)]
     total = _product_mean(outcome, frame["product_id"], seen)
-    seen = _product_mean(frame["exposure"], frame["product_id"], seen)
+    exposed = _product_mean(frame["exposure"], frame["product_id"], seen)
     shop = float(outcome[seen].sum() / frame["exposure"][seen].sum())
     rows = frame.groupby("product_id")["price"].transform("size")
-    rates = (total * rows + HALF) / (seen * rows + HALF / max(shop, 1e-9))
+    rates = (total * rows + HALF) / (exposed * rows + HALF / max(shop, 1e-9))
     return _link(config, rates.to_numpy())
 
 
