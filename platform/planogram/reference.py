@@ -17,6 +17,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram finetune (next_item)": config.NextItemConfig,
     "planogram evaluate": config.EvaluateConfig,
     "planogram blend": config.BlendConfig,
+    "planogram elasticities": config.ElasticityConfig,
     "planogram compress": config.CompressConfig,
     "planogram index": IndexConfig,
     "planogram benchmark training": config.BenchmarkTrainingConfig,

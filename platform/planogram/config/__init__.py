@@ -31,6 +31,7 @@ from planogram.config.data import (
     TextConfig,
     TextSource,
 )
+from planogram.config.elasticity import ElasticityConfig
 from planogram.config.model import (
     LISTWISE_LOSSES,
     AdapterConfig,
@@ -90,6 +91,7 @@ __all__ = [
     "ContrastiveConfig",
     "DemoConfig",
     "DistillConfig",
+    "ElasticityConfig",
     "EngineName",
     "EvaluateConfig",
     "ExportName",
