@@ -17,6 +17,7 @@ STAGES = {
     "pretrain": config.PretrainConfig,
     "evaluate": config.EvaluateConfig,
     "blend": config.BlendConfig,
+    "elasticities": config.ElasticityConfig,
     "compress": config.CompressConfig,
     "benchmark": config.BenchmarkTrainingConfig,
     "index": IndexConfig,

@@ -19,6 +19,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram finetune (demand)": config.DemandConfig,
     "planogram evaluate": config.EvaluateConfig,
     "planogram blend": config.BlendConfig,
+    "planogram elasticities": config.ElasticityConfig,
     "planogram compress": config.CompressConfig,
     "planogram index": IndexConfig,
     "planogram reprice": RepriceConfig,

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from planogram import config, section
 from planogram.cli.options import AsJson, Config, Overrides
-from planogram.cli.show import print_json, show, show_engines, show_rows, show_trained
+from planogram.cli.show import print_json, show, show_engines, show_files, show_rows, show_trained
 
 stages_app = typer.Typer()
 
@@ -63,6 +63,22 @@ def blend(config_path: Config = None, settings: Overrides = None, as_json: AsJso
     from planogram.blend import run
 
     show(run(section.load(config.BlendConfig, config_path, settings or ())), as_json)
+
+
+@stages_app.command()
+def elasticities(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
+    """Estimate how much less is bought when a price rises, and say what each estimate is confounded by.
+
+    Example: planogram elasticities --set shop=shop --set best_sellers=200 --set weekly_price=median
+    """
+    from planogram.elasticity.report import render
+    from planogram.elasticity.run import run
+
+    result = run(section.load(config.ElasticityConfig, config_path, settings or ()))
+    if as_json:
+        print_json(result)
+    else:
+        show_files(render(result), result)
 
 
 @stages_app.command()

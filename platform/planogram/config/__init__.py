@@ -33,6 +33,7 @@ from planogram.config.data import (
     TextSource,
 )
 from planogram.config.demand import DemandConfig, DemandKind, EffectsConfig
+from planogram.config.elasticity import ElasticityConfig
 from planogram.config.model import (
     LISTWISE_LOSSES,
     AdapterConfig,
@@ -95,6 +96,7 @@ __all__ = [
     "DemoConfig",
     "DistillConfig",
     "EffectsConfig",
+    "ElasticityConfig",
     "EngineName",
     "EvaluateConfig",
     "ExportName",
