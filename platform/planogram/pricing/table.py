@@ -12,8 +12,10 @@ from planogram.pricing.item import PriceItem, problem, usable_price
 from planogram.pricing.money import Floats, Ints, Ruler
 from planogram.pricing.policy import PricePolicy
 
-# Objectives that differ by less than this share of the largest are equal, and the nearest price to the current wins.
+# Objectives that differ by less than this share of the best are equal, and the nearest price to the current wins.
 TIE = 1e-9
+# Below a tenth of the smallest step no rule lets a price move.
+LEAST_PRICE = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,20 +43,16 @@ class Table:
     usable: Flags
     off_ending: Flags
 
-    def gains(self) -> Floats:
-        """(draws, items, prices) of the objective."""
-        return self.worth * np.minimum(self.units, self.caps[:, None])
-
     def values(self, draws: slice = slice(None)) -> Floats:
         """(items, prices) of the mean objective over draws, to be maximised; -inf where a price is not allowed."""
         return self.preferring_to_stay(mean(self.worth * np.minimum(self.units[draws], self.caps[:, None])))
 
     def preferring_to_stay(self, means: Floats) -> Floats:
-        """The objective less a billionth of it per relative change, so that equal ones do not change a price."""
+        """The objective less a billionth of its best per relative change, so that equal ones do not change a price."""
         current = self.prices[:, -1:]
-        scale = np.abs(means).max(axis=1, keepdims=True)
-        away = np.abs(self.prices - current) / current
-        return np.where(self.allowed, means - TIE * np.where(scale > 0, scale, 1.0) * away, -np.inf)
+        best = np.abs(np.where(self.allowed, means, -np.inf).max(axis=1, keepdims=True))
+        away = np.abs(self.prices - current) / np.maximum(current, LEAST_PRICE)
+        return np.where(self.allowed, means - TIE * np.where(best > 0, best, 1.0) * away, -np.inf)
 
     def kept(self, rows: Sequence[int]) -> "Table":
         """The same table where these rows must keep their current price."""
