@@ -25,8 +25,9 @@ def demand_metrics(kind: Kind, rows: DemandRows, chosen: Integers, logits: npt.N
 
     Returns:
         `log_loss` (`choice`: nats per choice; `purchase`: nats per impression; `units`: half the mean Poisson
-        deviance per row), `wape` of units and purchases (sum of absolute errors over the sum of units), `accuracy` of
-        choices, `elasticity` (median over rows) and `elasticity_spread` (mean standard deviation of the log among members).
+        deviance per row), `wape` of units and purchases (sum of absolute errors over the sum of units), `accuracy`
+        of choices, `elasticity` (median over rows) and `elasticity_spread` (mean standard deviation of the log
+        among members).
     """
     responses = responses_of(rows, chosen, logits)
     log_elasticities = logits[:, 1::2].astype(np.float64)

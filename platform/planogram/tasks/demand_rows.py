@@ -11,8 +11,8 @@ from planogram.data.shop import has_table, read_table
 from planogram.data.splits import assign
 from planogram.elasticity.learners import BoostedDummies, BoostedPoisson, MakeLearner
 from planogram.elasticity.observations import OUTCOMES, load_observations, numbered_periods
-from planogram.elasticity.past import loyalty, past, weekly_exposures
 from planogram.elasticity.partial import cross_fit
+from planogram.elasticity.past import loyalty, past, weekly_exposures
 from planogram.elasticity.rows import DemandRows
 from planogram.errors import DataError
 
