@@ -88,7 +88,7 @@ def _cells(shown: pd.DataFrame, facts: pd.DataFrame, truth: Path, seed: int) -> 
     grades = pd.read_parquet(truth / "grades")
     shoppers = pd.read_parquet(truth / "shoppers").set_index("user_id")
     joined = sampled.merge(grades, how="left", on=["query", "product_id"])
-    joined["product"] = facts.index.get_indexer(joined["product_id"])
+    joined["product"] = facts.index.get_indexer(pd.Index(joined["product_id"]))
     joined = joined.sort_values("product", kind="stable", ignore_index=True)
     taste = _stacked(shoppers.loc[joined["user_id"], "taste"]) * _stacked(facts["taste"].iloc[joined["product"]])
     return pd.DataFrame(

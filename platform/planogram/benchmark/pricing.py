@@ -79,7 +79,7 @@ def run(config: BenchmarkPricingConfig) -> dict[str, Any]:
 
 def _items(config: BenchmarkPricingConfig, market: Market) -> list[PriceItem]:
     products = read_table(config.shop, "products", ["product_id", "price", "cost"]).set_index("product_id")
-    rows = products.loc[market.product_ids]
+    rows = products.loc[market.product_ids.tolist()]
     return [
         PriceItem(str(name), float(price), cost=float(cost))
         for name, price, cost in zip(rows.index, rows["price"], rows["cost"], strict=True)

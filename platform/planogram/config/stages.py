@@ -299,11 +299,14 @@ def load_finetune(
     """
     values = values_of(path, overrides)
     task = values.get("task", FinetuneConfig.model_fields["task"].default)
-    others = {"next_item": NextItemConfig, "demand": DemandConfig}
-    if task in others:
-        return parse(others[task], values, path or "the command line")
+    if task == "next_item":
+        return parse(NextItemConfig, values, path or "the command line")
+    if task == "demand":
+        return parse(DemandConfig, values, path or "the command line")
     if task not in get_args(HeadTask):
         raise ConfigError(
-            f"task {task!r} does not exist", allowed=", ".join([*get_args(HeadTask), *others]), remedy="choose one"
+            f"task {task!r} does not exist",
+            allowed=", ".join([*get_args(HeadTask), "next_item", "demand"]),
+            remedy="choose one",
         )
     return parse(FinetuneConfig, values, path or "the command line")

@@ -57,7 +57,10 @@ def past(frame: pd.DataFrame) -> pd.DataFrame:
     """
     table = _table(frame)
     columns = {"last": table.shift(1)} | {f"mean_{size}": table.shift(1).rolling(size, 1).mean() for size in WINDOWS}
-    place = (table.index.get_indexer(frame["period"]), table.columns.get_indexer(frame["product_id"]))
+    place = (
+        table.index.get_indexer(pd.Index(frame["period"])),
+        table.columns.get_indexer(pd.Index(frame["product_id"])),
+    )
     known = {name: np.log1p(values.to_numpy()[place]) for name, values in columns.items()}
     market = table.mean(axis=1).shift(1).to_numpy()[place[0]]
     angle = 2 * np.pi * frame["period"].to_numpy() / YEAR

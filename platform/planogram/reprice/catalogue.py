@@ -33,7 +33,9 @@ def catalogue(config: RepriceConfig, manifest: BundleManifest) -> pd.DataFrame:
     return products.assign(text=products["product_id"].map(texts)).reset_index(drop=True)
 
 
-def logits_of(products: pd.DataFrame, version: ModelVersion, config: RepriceConfig) -> npt.NDArray[np.float32]:
+def logits_of(
+    products: pd.DataFrame, version: ModelVersion, manifest: BundleManifest, config: RepriceConfig
+) -> npt.NDArray[np.float32]:
     """(products, 2 * members) what the demand model says of each text."""
     pairs = [("", text) for text in products["text"]]
     settings = EvaluateConfig(
@@ -45,7 +47,7 @@ def logits_of(products: pd.DataFrame, version: ModelVersion, config: RepriceConf
         cluster=config.cluster,
     )
     scored = score_examples(version, [examples(pairs, np.zeros(len(pairs)))], settings)
-    columns = sorted((name for name in scored if name.startswith("score_")), key=lambda name: int(name[6:]))
+    columns = [f"score_{column}" for column in range(len(manifest.heads))]
     return scored[columns].to_numpy(dtype=np.float32)
 
 

@@ -13,7 +13,7 @@ from planogram import storage
 from planogram.data.shop import open_shop
 from planogram.errors import ConfigError
 from planogram.pricing.choose import decide_all
-from planogram.pricing.curve import DemandCurve, Kind
+from planogram.pricing.curve import DemandCurve
 from planogram.pricing.decision import NO_CHANGE, Decision
 from planogram.pricing.demand import curves
 from planogram.pricing.family import groups
@@ -68,7 +68,7 @@ def run(config: RepriceConfig) -> dict[str, Any]:
     products = catalogue(config, manifest)
     items = items_of(products, config)
     baseline = parse(Baseline, storage.read_json(str(folder / BASELINE)), BASELINE).products
-    found = curves(logits_of(products, version, config), items, cast(Kind, manifest.demand.kind), baseline)
+    found = curves(logits_of(products, version, manifest, config), items, manifest.demand.kind, baseline)
     with storage.sealed_folder(config.out, MANIFEST) as (made, payload):
         priced = _decided(items, found, config)
         effect = Effect.of(priced.items, priced.curves, priced.decisions)

@@ -86,7 +86,7 @@ def build(args: AppArgs) -> "Application":
         pricer = _ranker("Pricer", args.pricing.demand, args.pricing.engine, args, PRICER)
         check_demand(pricer[0], wanted=True)
     gateway = serve.deployment(serve.ingress()(Gateway), name="Gateway", **COMMON, **GATEWAY)
-    return gateway.bind(args, ranker, retriever, embedder, canary, sequencer, pricer)
+    return gateway.bind(args, ranker, retriever, embedder=embedder, canary=canary, sequencer=sequencer, pricer=pricer)
 
 
 def _ranker(

@@ -68,6 +68,7 @@ class Gateway:
         args: AppArgs,
         ranker: "Bound",
         retriever: "DeploymentHandle | None",
+        *,
         embedder: "Bound | None" = None,
         canary: "Bound | None" = None,
         sequencer: ModelInfo | None = None,

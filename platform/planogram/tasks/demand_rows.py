@@ -97,8 +97,8 @@ def _texts(config: DemandConfig, frame: pd.DataFrame) -> dict[str, str]:
 def _clusters(config: DemandConfig, frame: pd.DataFrame) -> Integers:
     if config.kind == "choice":
         return frame["group"].to_numpy(dtype=np.int64)
-    found: Integers = frame.groupby(["product_id", "period"], sort=False).ngroup().to_numpy(dtype=np.int64)
-    return found
+    numbers = frame.groupby(["product_id", "period"], sort=False).ngroup()
+    return np.asarray(numbers, dtype=np.int64)
 
 
 def _features(config: DemandConfig, frame: pd.DataFrame) -> pd.DataFrame:
@@ -142,7 +142,7 @@ def _cross_fitted(
 ) -> Floats:
     """(rows,) expected values: out of fold for rows that were seen, by the learners of all folds elsewhere."""
     training = known[seen].reset_index(drop=True)
-    rows, values = np.arange(len(training)), target.to_numpy(dtype=np.float64)
+    rows, values = np.arange(len(training)), np.asarray(target, dtype=np.float64)
     fitted = cross_fit(training, [str(name) for name in known], values[seen], config.effects.folds, rows, learner)
     expected = np.empty(len(known))
     expected[seen] = fitted.oof
