@@ -103,3 +103,10 @@ def test_a_price_must_be_there_and_countable():
     assert reason(replace(ITEM, current_price=None)) == "current_price is missing"
     assert "above 1e+10" in reason(replace(ITEM, current_price=1e11))
     assert named(replace(ITEM, ceiling=1e300))[2:] == (2000, "reach")
+
+
+def test_a_limit_beyond_all_floats_contradicts_in_words():
+    policy = PricePolicy(competitor_band=(1.5, 1.5))
+    found = bounds(replace(ITEM, competitor_price=1.7e308), policy)
+    assert isinstance(found, NoChange)
+    assert "at least more than 1e+10 by competitor" in found.reason

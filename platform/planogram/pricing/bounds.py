@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from planogram.pricing.item import PriceItem, problem
-from planogram.pricing.money import Ruler, exact
+from planogram.pricing.money import LARGEST_AMOUNT, PARTS, Ruler, exact
 from planogram.pricing.policy import PricePolicy
 
 Limit = tuple[Fraction, str]
@@ -53,10 +53,15 @@ def bounds(item: PriceItem, policy: PricePolicy) -> Bounds | NoChange:
     low, low_rule = max(((max(ruler.up(amount), 1), rule) for amount, rule in lows), key=_steps)
     high, high_rule = min(((ruler.down(amount), rule) for amount, rule in highs), key=_steps)
     if low > high:
-        lowest, highest = ruler.price(low), ruler.price(high)
+        lowest, highest = _said(ruler, low), _said(ruler, high)
         reason = f"contradiction: at least {lowest} by {low_rule}, at most {highest} by {high_rule}"
         return NoChange(reason + _breach(item, lows, highs))
     return Bounds(low, high, low_rule, high_rule)
+
+
+def _said(ruler: Ruler, steps: int) -> str:
+    """A limit in words; one that another shop's price or a ceiling sets may be beyond all floats."""
+    return str(ruler.price(steps)) if steps <= LARGEST_AMOUNT * PARTS else f"more than {LARGEST_AMOUNT:g}"
 
 
 def _lowest(item: PriceItem, policy: PricePolicy) -> list[Limit]:
