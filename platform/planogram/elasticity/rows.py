@@ -30,6 +30,7 @@ class DemandRows:
         clusters: (rows,) what a bootstrap draws as a whole: the product's period, or the household.
         period: (rows,) in the order of time; 0 where the shop has none.
         features: (rows,) columns of the tower.
+        known: (rows,) what was expected from: `last`, `mean_4` and others of `past`; without columns for choices.
         part: (rows,) train, valid or test.
     """
 
@@ -46,6 +47,7 @@ class DemandRows:
     clusters: Integers
     period: Integers
     features: pd.DataFrame
+    known: pd.DataFrame
     part: npt.NDArray[np.str_]
 
     def __len__(self) -> int:

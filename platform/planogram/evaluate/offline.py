@@ -14,7 +14,7 @@ from planogram.data.shop import open_shop
 from planogram.engines.base import score
 from planogram.engines.load import load_engine
 from planogram.errors import ConfigError
-from planogram.evaluate import retrieval, sequences
+from planogram.evaluate import foretold, retrieval, sequences
 from planogram.evaluate.heads import beside_floor, graded_intervals, head_metrics
 from planogram.evaluate.lexical import bm25
 from planogram.evaluate.metrics import Interval, bootstrap, per_query
@@ -49,6 +49,8 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
         "fold": source.split.fold,
         "data_digest": open_shop(config.shop)["data_digest"],
     }
+    if manifest.demand:
+        return common | foretold.evaluate(version.path, manifest, config)
     if config.floor and manifest.kind != "cross-encoder":
         raise ConfigError(f"floor={config.floor}, but the bundle is a {manifest.kind}", allowed="a cross-encoder")
     if manifest.kind == "sequence":

@@ -14,6 +14,7 @@ from planogram.data.collate import collate
 from planogram.data.features import fit_features
 from planogram.data.sampler import list_batches
 from planogram.data.tokenizer import PairTokenizer, Tokens
+from planogram.elasticity.demand import load_rows
 from planogram.elasticity.rows import DemandRows
 from planogram.evaluate.demand import demand_metrics
 from planogram.models.demand import DemandModel, head_names, likelihood, response, split_heads, squared_error
@@ -27,7 +28,6 @@ from planogram.tasks.backbones import (
     prepare_backbone,
     training_backbone,
 )
-from planogram.tasks.demand_rows import load_rows
 from planogram.tasks.scorers import FEATURES, dense_tower, read_features
 from planogram.train.context import TrainContext
 from planogram.train.engine import TrainEngine

@@ -40,7 +40,8 @@ def load_rows(config: DemandConfig) -> DemandRows:
         raise DataError("no product with demand has a text", remedy="check the products table and text.fields")
     split = frame.assign(user_id=frame["group"], timestamp=frame["period"])
     part = assign(split, config.split)
-    expected = _expected(config, frame, part != "test")
+    known = pd.DataFrame(index=frame.index) if config.kind == "choice" else _known(config, frame)
+    expected = _expected(config, frame, known, part != "test")
     numbers, written = pd.factorize(frame["product_id"].map(texts))
     return DemandRows(
         texts=list(written),
@@ -56,6 +57,7 @@ def load_rows(config: DemandConfig) -> DemandRows:
         clusters=_clusters(config, frame),
         period=frame["period"].to_numpy(dtype=np.int64),
         features=_features(config, frame),
+        known=known,
         part=part,
     )
 
@@ -112,7 +114,9 @@ def _features(config: DemandConfig, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[names].reset_index(drop=True)
 
 
-def _expected(config: DemandConfig, frame: pd.DataFrame, seen: npt.NDArray[np.bool_]) -> pd.DataFrame:
+def _expected(
+    config: DemandConfig, frame: pd.DataFrame, known: pd.DataFrame, seen: npt.NDArray[np.bool_]
+) -> pd.DataFrame:
     """`log_reference` and `offset` of every row; see `DemandRows`.
 
     Prices are seen against the mean price of their product (its effect), and, cross-fitted, against what period, season
@@ -124,7 +128,6 @@ def _expected(config: DemandConfig, frame: pd.DataFrame, seen: npt.NDArray[np.bo
     level = _product_level(config, frame, seen)
     if config.effects.method == "none":
         return pd.DataFrame({"log_reference": log_mean, "offset": level})
-    known = _known(config, frame)
     price = _cross_fitted(config, known, frame["log_price"] - log_mean, seen, BoostedDummies)
     rates = frame[_outcome(config)] / frame["exposure"]
     scale = np.exp(level) if config.kind == "units" else expit(level)

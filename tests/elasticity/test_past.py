@@ -1,0 +1,74 @@
+"""What was known before a row's period, and nothing of the row itself."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from planogram.elasticity.past import loyalty, past, weekly_exposures
+from planogram.errors import DataError
+
+
+def frame(**columns):
+    return pd.DataFrame(columns)
+
+
+def test_what_is_known_is_of_earlier_periods():
+    rows = frame(product_id=["a"] * 4 + ["b"] * 2, period=[0, 1, 2, 3, 2, 3], units=[1.0, 3.0, 5.0, 7.0, 10.0, 20.0])
+    known = past(rows)
+    np.testing.assert_allclose(np.expm1(known["last"]), [np.nan, 1, 3, 5, np.nan, 10])
+    np.testing.assert_allclose(np.expm1(known["mean_4"]), [np.nan, 1, 2, 3, np.nan, 10])
+    # Of all products in the period before: 5 and 10.
+    assert np.expm1(known["market"].iloc[3]) == pytest.approx(7.5)
+    assert known["age"].tolist() == [0, 1, 2, 3, 0, 1]
+
+
+def test_a_row_knows_nothing_of_its_own_units():
+    rows = frame(product_id=["a"] * 5, period=range(5), units=[1.0, 2.0, 3.0, 4.0, 5.0])
+    other = rows.assign(units=[1.0, 2.0, 99.0, 4.0, 5.0])
+    pd.testing.assert_series_equal(past(rows).iloc[2], past(other).iloc[2])
+
+
+def test_rates_stand_for_units_where_there_is_an_exposure():
+    rows = frame(product_id=["a"] * 2, period=[0, 1], units=[2.0, 1.0], exposure=[1000.0, 100.0])
+    assert np.expm1(past(rows)["last"].iloc[1]) == pytest.approx(2.0)
+
+
+def test_a_period_that_a_product_skips_is_not_its_last():
+    rows = frame(product_id=["a", "a", "b"], period=[0, 2, 1], units=[4.0, 6.0, 1.0])
+    assert np.isnan(past(rows)["last"].iloc[1])
+
+
+def events(*rows):
+    columns = ["timestamp", "event_type", "product_id", "price"]
+    made = pd.DataFrame(rows, columns=columns)
+    return made.assign(timestamp=pd.to_datetime(made["timestamp"], utc=True))
+
+
+def test_impressions_and_purchases_of_a_week():
+    found = weekly_exposures(
+        events(
+            ("2025-01-06", "impression", "a", 10.0),
+            ("2025-01-07", "impression", "a", 12.0),
+            ("2025-01-07", "click", "a", 12.0),
+            ("2025-01-08", "purchase", "a", 12.0),
+            ("2025-01-14", "impression", "a", 9.0),
+        )
+    )
+    assert found[["period", "price", "exposure", "units"]].to_numpy().tolist() == [[0, 11, 2, 1], [1, 9, 1, 0]]
+
+
+def test_clicks_are_seen_where_no_impressions_are_logged():
+    found = weekly_exposures(events(("2025-01-06", "click", "a", 10.0), ("2025-01-06", "purchase", "a", 10.0)))
+    assert found[["exposure", "units"]].to_numpy().tolist() == [[1, 1]]
+    with pytest.raises(DataError, match="no impression or click"):
+        weekly_exposures(events(("2025-01-06", "purchase", "a", 10.0)))
+
+
+def test_loyalty_is_what_a_household_took_before():
+    rows = frame(
+        group=[0, 0, 0, 0, 1, 1],
+        choice_set=[0, 0, 1, 1, 2, 2],
+        product_id=["a", "b", "a", "b", "a", "b"],
+        chosen=[1, 0, 0, 1, 1, 0],
+    )
+    np.testing.assert_allclose(loyalty(rows, carry=0.8), [0.5, 0.5, 0.6, 0.4, 0.5, 0.5])
