@@ -170,3 +170,15 @@ def test_a_ranker_cannot_be_priced_by(trained, demand_shop, tiny_bundle, tmp_pat
 
     with pytest.raises(ConfigError, match="no demand model"):
         run(RepriceConfig(demand=str(tiny_bundle), shop=demand_shop, out=str(tmp_path / "x")))
+
+
+def test_an_evaluation_stands_beside_what_needs_no_model(trained, demand_shop):
+    from planogram.config import EvaluateConfig
+    from planogram.evaluate.offline import run
+
+    result = run(EvaluateConfig(bundle=trained["bundle"], shop=demand_shop, workers=0))
+    metrics = result["metrics"]
+    assert (result["examples"], result["queries"]) == (24 * 8, 24)
+    assert metrics["wape"] < metrics["last.wape"]
+    assert {"mean_4.wape", "boosting.wape", "log_loss", "elasticity"} <= metrics.keys()
+    assert metrics["own_elasticity.correlation"] > 0.5
