@@ -6,7 +6,8 @@ import pytest
 
 from planogram.elasticity.learners import LEARNERS, BoostedPoisson, Dummies
 from planogram.elasticity.loglog import fit_ols
-from planogram.elasticity.partial import cross_fit, explained, fold_groups, partial_out, partial_poisson
+from planogram.elasticity.partial import cross_fit, explained, fold_groups, partial_out
+from planogram.elasticity.partial_poisson import partial_poisson
 from planogram.errors import DataError
 
 TRUTH = -2.0

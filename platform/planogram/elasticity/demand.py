@@ -70,7 +70,7 @@ def _frame(config: DemandConfig) -> pd.DataFrame:
     """Observations in the order of their choice sets, with an exposure."""
     if config.kind == "purchase":
         return _exposed(config)
-    observations = load_observations(config.shop, config.kind, config.best_sellers)
+    observations = load_observations(config.shop, config.kind, config.best_sellers, config.weekly_price)
     frame = observations.frame.assign(exposure=1.0)
     if config.kind == "choice":
         frame = frame.sort_values("choice_set", kind="stable", ignore_index=True)

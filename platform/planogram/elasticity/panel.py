@@ -13,7 +13,8 @@ from planogram.elasticity.explain import EXPLAINED
 from planogram.elasticity.learners import LEARNERS
 from planogram.elasticity.loglog import fit_by, fit_ols, slopes
 from planogram.elasticity.observations import Observations
-from planogram.elasticity.partial import PartialOut, fold_groups, partial_out, partial_poisson
+from planogram.elasticity.partial import PartialOut, fold_groups, partial_out
+from planogram.elasticity.partial_poisson import partial_poisson
 from planogram.elasticity.ppml import fit_ppml
 from planogram.elasticity.sample import Sample, clusters_in_words, make_sample, sample_of
 from planogram.elasticity.shrink import shrink
