@@ -38,7 +38,7 @@ class DemandConfig(RunConfig):
     best_sellers: int | None = Field(None, ge=2, description="only the products that sold most; absent: all")
     weekly_price: Literal["mean", "median"] = Field(
         "mean",
-        description="of `units` from purchases: what a unit brought, or, where large orders get discounts, `median`",
+        description="of `units` from purchases: what a unit brought; `median` where large orders get discounts",
     )
     loss: Literal["likelihood", "loglog"] = Field(
         "likelihood", description="Poisson, binomial or multinomial, by kind; `loglog`: least squares of log units"
