@@ -105,11 +105,16 @@ def test_the_bundle_says_what_its_heads_are(trained):
 
 def test_a_product_that_was_never_seen_has_the_elasticity_of_its_words(in_home, demand_shop):
     from planogram import finetune
+    from planogram.config import EvaluateConfig
+    from planogram.evaluate.offline import run
 
     settings = [*SETTINGS, f"shop={demand_shop}", "run=cold", "split.by=product", "split.folds=4"]
     made = finetune.run(load_finetune(None, settings))
     found = elasticities(made["bundle"])
     assert found["shoes"] > found["lamp"] > found["chair"]
+    measured = run(EvaluateConfig(bundle=made["bundle"], shop=demand_shop, workers=0))
+    assert measured["queries"] == 6
+    assert measured["metrics"]["own_elasticity.correlation"] > 0.5
 
 
 def test_a_whole_catalogue_is_priced_within_the_rules(trained, demand_shop, tmp_path):
@@ -181,4 +186,3 @@ def test_an_evaluation_stands_beside_what_needs_no_model(trained, demand_shop):
     assert (result["examples"], result["queries"]) == (24 * 8, 24)
     assert metrics["wape"] < metrics["last.wape"]
     assert {"mean_4.wape", "boosting.wape", "log_loss", "elasticity"} <= metrics.keys()
-    assert metrics["own_elasticity.correlation"] > 0.5
