@@ -7,6 +7,7 @@ from scipy.special import expit
 
 from planogram.config import DemandConfig
 from planogram.data.examples.base import product_texts, text_columns
+from planogram.data.examples.load import tower_columns
 from planogram.data.shop import has_table, read_table
 from planogram.data.splits import assign
 from planogram.elasticity.learners import BoostedDummies, BoostedPoisson, MakeLearner
@@ -56,7 +57,7 @@ def load_rows(config: DemandConfig) -> DemandRows:
         sets=frame["choice_set"].to_numpy(dtype=np.int64),
         clusters=_clusters(config, frame),
         period=frame["period"].to_numpy(dtype=np.int64),
-        features=_features(config, frame),
+        features=tower_columns(config.tower, frame),
         known=known,
         part=part,
     )
@@ -101,17 +102,6 @@ def _clusters(config: DemandConfig, frame: pd.DataFrame) -> Integers:
         return frame["group"].to_numpy(dtype=np.int64)
     numbers = frame.groupby(["product_id", "period"], sort=False).ngroup()
     return np.asarray(numbers, dtype=np.int64)
-
-
-def _features(config: DemandConfig, frame: pd.DataFrame) -> pd.DataFrame:
-    names = list(config.tower.features)
-    if absent := [name for name in names if name not in frame]:
-        raise DataError(
-            f"tower.features: {', '.join(absent)} does not exist",
-            allowed=", ".join(map(str, frame.columns)),
-            remedy="name features of the demand table",
-        )
-    return frame[names].reset_index(drop=True)
 
 
 def _expected(

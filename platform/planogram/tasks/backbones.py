@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -12,12 +12,13 @@ from torch import Tensor
 from planogram import storage
 from planogram.config import ClickConfig, DemandConfig, FinetuneConfig
 from planogram.data.examples import Source, corpus
+from planogram.data.features import FeatureSpec
 from planogram.data.tokenizer import TOKENIZER_FILE
 from planogram.errors import ConfigError
 from planogram.models.adapters import adapt, base_digest, check_stage, load_adapter, merge, mergeable
 from planogram.models.backbone import SCRATCH, build_backbone, load_backbone, read_architecture
 from planogram.models.heads import BACKBONE
-from planogram.registry.bundle import WEIGHTS, AdapterRef
+from planogram.registry.bundle import WEIGHTS, AdapterRef, BundleManifest
 from planogram.registry.store import backbone_folder
 from planogram.train.run import Trained
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Config = FinetuneConfig | DemandConfig
+NO_FEATURES = FeatureSpec()
 
 
 def prepare_backbone(config: Config, folder: Path) -> "tuple[PreTrainedModel, Tokenizer]":
@@ -90,6 +92,32 @@ def adapter_ref(config: Config, initial: Path) -> AdapterRef | None:
         return None
     return AdapterRef(
         config=config.adapter, base=config.backbone.name, base_digest=base_digest(initial_backbone(initial))
+    )
+
+
+def manifest_of(config: Config, trained: Trained, features: FeatureSpec = NO_FEATURES, **own: Any) -> BundleManifest:
+    """The manifest of what was trained on a backbone.
+
+    Args:
+        config: of the run.
+        trained: what came of it.
+        features: that the tower takes.
+        own: fields of this kind of bundle.
+    """
+    return BundleManifest(
+        name=config.name,
+        backbone=config.backbone.name,
+        pooling=config.backbone.pooling,
+        text_fields=config.text.fields,
+        text_language=config.text.language,
+        max_tokens=config.text.max_tokens,
+        pad_id=pad_id(trained.initial),
+        features=features,
+        tower_size=config.tower.hidden_size if features.width else 0,
+        tower_crosses=config.tower.crosses if features.width else 0,
+        adapter=adapter_ref(config, trained.initial),
+        lineage=trained.lineage,
+        **own,
     )
 
 

@@ -24,9 +24,9 @@ from planogram.models.contrastive import gather_with_grad, in_chunks, info_nce
 from planogram.models.heads import parameter_groups
 from planogram.registry.bundle import WEIGHTS, BundleManifest
 from planogram.tasks.backbones import (
-    adapter_ref,
     bundle_weights,
     copy_backbone_files,
+    manifest_of,
     pad_id,
     prepare_backbone,
     source,
@@ -72,19 +72,7 @@ class ContrastiveStage:
     def manifest(self, config: FinetuneConfig, trained: Trained) -> BundleManifest:
         """The manifest, with retrieval metrics of the validation split."""
         texts = texts_of(load(config.task, source(config, "valid")))
-        return BundleManifest(
-            name=config.name,
-            kind="bi-encoder",
-            backbone=config.backbone.name,
-            pooling=config.backbone.pooling,
-            text_fields=config.text.fields,
-            text_language=config.text.language,
-            max_tokens=config.text.max_tokens,
-            pad_id=pad_id(trained.initial),
-            adapter=adapter_ref(config, trained.initial),
-            metrics=_metrics(texts, trained.outputs),
-            lineage=trained.lineage,
-        )
+        return manifest_of(config, trained, kind="bi-encoder", metrics=_metrics(texts, trained.outputs))
 
     def fill(self, config: FinetuneConfig, trained: Trained, folder: Path) -> None:
         """Weights, architecture and tokenizer."""

@@ -21,9 +21,9 @@ from planogram.models.demand import DemandModel, head_names, likelihood, respons
 from planogram.models.heads import CrossEncoder, parameter_groups
 from planogram.registry.bundle import BASELINE, WEIGHTS, Baseline, BundleManifest, DemandRef, Head
 from planogram.tasks.backbones import (
-    adapter_ref,
     bundle_weights,
     copy_backbone_files,
+    manifest_of,
     pad_id,
     prepare_backbone,
     training_backbone,
@@ -63,23 +63,13 @@ class DemandStage:
     def manifest(self, config: DemandConfig, trained: Trained) -> BundleManifest:
         """The manifest, with the metrics of the validation split."""
         rows = load_rows(config)
-        spec = read_features(trained.initial)
-        return BundleManifest(
-            name=config.name,
+        return manifest_of(
+            config,
+            trained,
+            read_features(trained.initial),
             heads=tuple(Head(name=name, activation="identity") for name in head_names(config.members)),
-            backbone=config.backbone.name,
-            pooling=config.backbone.pooling,
-            text_fields=config.text.fields,
-            text_language=config.text.language,
-            max_tokens=config.text.max_tokens,
-            pad_id=pad_id(trained.initial),
-            features=spec,
-            tower_size=config.tower.hidden_size if spec.width else 0,
-            tower_crosses=config.tower.crosses if spec.width else 0,
-            adapter=adapter_ref(config, trained.initial),
             demand=DemandRef(kind=config.kind, members=config.members),
             metrics=demand_metrics(config.kind, rows, rows.rows("valid"), trained.outputs),
-            lineage=trained.lineage,
         )
 
     def fill(self, config: DemandConfig, trained: Trained, folder: Path) -> None:

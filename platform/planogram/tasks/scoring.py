@@ -23,10 +23,10 @@ from planogram.models.heads import parameter_groups
 from planogram.models.losses import weighted_loss
 from planogram.registry.bundle import WEIGHTS, BundleManifest, Head
 from planogram.tasks.backbones import (
-    adapter_ref,
     bundle_weights,
     copy_backbone_files,
     keeps_adapter,
+    manifest_of,
     pad_id,
     prepare_backbone,
     source,
@@ -90,24 +90,9 @@ class ScoringStage:
             heads.append(fitted)
             found = head_metrics(fitted, TASKS[name], examples, calibrated(fitted.calibration, logits))
             metrics |= found if column == 0 else {f"{name}.{key}": value for key, value in found.items()}
-        spec = read_features(trained.initial)
-        return BundleManifest(
-            name=config.name,
-            heads=tuple(heads),
-            backbone=config.backbone.name,
-            pooling=config.backbone.pooling,
-            text_fields=config.text.fields,
-            text_language=config.text.language,
-            text_season=config.text.season,
-            max_tokens=config.text.max_tokens,
-            pad_id=pad_id(trained.initial),
-            features=spec,
-            tower_size=config.tower.hidden_size if spec.width else 0,
-            tower_crosses=config.tower.crosses if spec.width else 0,
-            adapter=adapter_ref(config, trained.initial),
-            metrics=metrics,
-            lineage=trained.lineage,
-        )
+        features = read_features(trained.initial)
+        season = config.text.season
+        return manifest_of(config, trained, features, heads=tuple(heads), text_season=season, metrics=metrics)
 
     def fill(self, config: FinetuneConfig, trained: Trained, folder: Path) -> None:
         """Weights, architecture and tokenizer."""

@@ -244,7 +244,16 @@ def _written(features: dict[str, str], source: Source) -> dict[str, str]:
 
 
 def _columns(source: Source, frame: pd.DataFrame) -> pd.DataFrame:
-    names = list(source.tower.features)
+    return tower_columns(source.tower, frame)
+
+
+def tower_columns(tower: TowerConfig, frame: pd.DataFrame) -> pd.DataFrame:
+    """(rows,) the columns that a tower takes.
+
+    Raises:
+        DataError: one is absent.
+    """
+    names = list(tower.features)
     if absent := [name for name in names if name not in frame]:
         raise DataError(
             f"tower.features: {', '.join(absent)} does not exist",
