@@ -90,7 +90,9 @@ def a_number(rng: np.random.Generator, around: float, missing: float, nasty: flo
 
 
 def an_item(rng: np.random.Generator, number: int, nasty: float) -> PriceItem:
-    price = round(float(rng.lognormal(2.5, 2)), 2) + 0.01
+    family = None if rng.random() < 0.5 else int(rng.integers(4))
+    # Of a family whose prices are near each other; else of any size.
+    price = float(rng.lognormal(2.5, 2)) + 0.01 if family is None else 5.0 * 3**family
     return PriceItem(
         f"p{number}",
         current_price=a_number(rng, price, 0.01, nasty),
@@ -102,7 +104,7 @@ def an_item(rng: np.random.Generator, number: int, nasty: float) -> PriceItem:
         competitor_price=a_number(rng, price, 0.5, nasty),
         stock=a_number(rng, 20.0, 0.5, nasty),
         periods_left=a_number(rng, 5.0, 0.5, nasty),
-        family=None if rng.random() < 0.5 else f"f{rng.integers(4)}",
+        family=None if family is None else f"f{family}",
         pack_size=None if rng.random() < 0.2 else float(rng.integers(1, 4)),
     )
 
