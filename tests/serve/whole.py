@@ -41,7 +41,12 @@ async def _ask(args: AppArgs, requests: Sequence[tuple[str, dict[str, Any]]]) ->
     model = resolve_served(args.ranker, args.engine.engine)
     scoring = Handle(ranker.Ranker(args.engine, model, args.ranker, args.follow, args.cache))
     finding = Handle(retriever.Retriever(str(args.shop), args.retriever))
-    app = gateway.Gateway(args, (model, scoring), finding).__serve_build_asgi_app__()
+    pricer = None
+    if args.pricing:
+        demand = resolve_served(args.pricing.demand, args.pricing.engine.engine)
+        replica = ranker.Ranker(args.pricing.engine, demand, args.pricing.demand, args.follow, args.cache)
+        pricer = (demand, Handle(replica))
+    app = gateway.Gateway(args, (model, scoring), finding, pricer=pricer).__serve_build_asgi_app__()
     found = []
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         for path, body in requests:

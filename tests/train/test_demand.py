@@ -16,6 +16,7 @@ from planogram.pricing.settings import RepriceConfig
 from planogram.registry.bundle import BASELINE, open_bundle
 
 from ..conftest import tiny_products
+from ..serve.whole import whole
 
 ELASTICITY = {"shoes": 3.5, "lamp": 2.0, "chair": 1.0}
 WEEKS = 40
@@ -186,3 +187,36 @@ def test_an_evaluation_stands_beside_what_needs_no_model(trained, demand_shop):
     assert (result["examples"], result["queries"]) == (24 * 8, 24)
     assert metrics["wape"] < metrics["last.wape"]
     assert {"mean_4.wape", "boosting.wape", "log_loss", "elasticity"} <= metrics.keys()
+
+
+def test_the_server_prices_as_a_repricing_does(monkeypatch, trained, demand_shop, tiny_bundle, tmp_path):
+    from planogram.reprice.run import run
+    from planogram.serve.settings import AppArgs
+
+    policy = {"min_margin": 0.05, "max_change": 0.1}
+    switch = str(tmp_path / "STOP")
+    common = {"demand": trained["bundle"], "policy": policy, "kill_switch": switch}
+    made = run(
+        RepriceConfig.model_validate({**common, "shop": demand_shop, "out": str(tmp_path / "prices"), "workers": 0})
+    )
+    table = pd.read_parquet(made["table"]).set_index("product_id")
+    args = AppArgs.model_validate(
+        {
+            "routes": ["price"],
+            "ranker": str(tiny_bundle),
+            "shop": demand_shop,
+            "engine": {"threads": 1},
+            "retriever": {"folder": str(tmp_path / "indexes"), "threads": 1},
+            "pricing": {**common, "engine": {"threads": 1}, "audit": str(tmp_path / "audit.jsonl")},
+            "follow": {"period_s": 0},
+        }
+    )
+    ids = list(table.index)
+    asked = whole(monkeypatch)
+    (answer,) = asked(args, [("/price", {"items": [{"product_id": name} for name in ids], "explain": True})])
+    assert not answer["degraded"], answer["reason"]
+    for found in answer["prices"]:
+        row = table.loc[found["product_id"]]
+        assert (found["price"], found["rule"]) == (row["price"], row["rule"])
+        assert found["expected_profit"] == pytest.approx(row["expected_profit"], rel=1e-3)
+    assert replay(str(tmp_path / "audit.jsonl")) == []
