@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 
 from planogram.elasticity.past import loyalty, past, weekly_exposures
+from planogram.elasticity.rows import DemandRows
 from planogram.errors import DataError
+
+FLOATS = ("price", "log_price", "reference", "offset", "outcome", "exposure")
 
 
 def frame(**columns):
@@ -72,3 +75,26 @@ def test_loyalty_is_what_a_household_took_before():
         chosen=[1, 0, 0, 1, 1, 0],
     )
     np.testing.assert_allclose(loyalty(rows, carry=0.8), [0.5, 0.5, 0.6, 0.4, 0.5, 0.5])
+
+
+def test_rows_are_read_as_they_were_written(tmp_path):
+    numbers = np.asarray([0, 1, 1])
+    rows = DemandRows(
+        texts=["red, shoes", "lamp"],
+        text=numbers,
+        product_ids=np.asarray(["a", "b", "b"], dtype=object),
+        **{name: np.asarray([1.0, np.pi, 3.0]) for name in FLOATS},
+        **dict.fromkeys(("sets", "clusters", "period"), numbers),
+        features=pd.DataFrame({"feat": [0.0, np.nan, 1.0]}),
+        known=pd.DataFrame({"last": [np.nan, 1.0, 2.0], "category": ["x", "y", ""]}),
+        part=np.asarray(["train", "valid", "test"]),
+    )
+    rows.save(tmp_path)
+    found = DemandRows.read(tmp_path)
+    for name, value in vars(rows).items():
+        read = getattr(found, name)
+        if isinstance(value, pd.DataFrame):
+            pd.testing.assert_frame_equal(read, value, check_dtype=False)
+        else:
+            np.testing.assert_array_equal(read, value)
+    assert found.rows("test").tolist() == [2]

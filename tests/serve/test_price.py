@@ -91,6 +91,12 @@ def test_a_product_that_the_catalogue_lacks_keeps_its_price(client, backend):
     assert not backend.seen
 
 
+def test_a_product_without_a_price_says_that_it_has_none(client, backend):
+    backend.products = [{"product_id": "p-0", "title": "lamp", "price": None, "cost": 2.0, "stock": None}]
+    (found,) = ask(client, {"product_id": "p-0"})["prices"]
+    assert (found["price"], found["rule"]) == (None, "no change: current_price is missing")
+
+
 def test_a_product_without_sales_is_priced_by_its_text(client):
     (found,) = ask(client, "p-1")["prices"]
     assert not found["known"]

@@ -170,6 +170,15 @@ def test_elastic_products_become_cheaper_than_inelastic_ones(trained, demand_sho
     assert means["chair"] > 1.2
 
 
+def test_a_demand_model_has_floors_of_its_own(trained, demand_shop):
+    from planogram.config import EvaluateConfig
+    from planogram.errors import ConfigError
+    from planogram.evaluate.offline import run
+
+    with pytest.raises(ConfigError, match="demand model"):
+        run(EvaluateConfig(bundle=trained["bundle"], shop=demand_shop, workers=0, floor="last"))
+
+
 def test_a_ranker_cannot_be_priced_by(trained, demand_shop, tiny_bundle, tmp_path):
     from planogram.errors import ConfigError
     from planogram.reprice.run import run
@@ -220,3 +229,18 @@ def test_the_server_prices_as_a_repricing_does(monkeypatch, trained, demand_shop
         assert (found["price"], found["rule"]) == (row["price"], row["rule"])
         assert found["expected_profit"] == pytest.approx(row["expected_profit"], rel=1e-3)
     assert replay(str(tmp_path / "audit.jsonl")) == []
+
+
+def test_heads_alone_learn_from_texts_that_are_read_once(trained, in_home, demand_shop):
+    """What the trainer made of them is what an engine makes of the bundle."""
+    from planogram import finetune
+    from planogram.config import EvaluateConfig
+    from planogram.evaluate.offline import run
+
+    base = ["backbone.name=" + trained["bundle"], "adapter.method=head", "train.epochs=3"]
+    settings = [setting for setting in SETTINGS if not setting.startswith("backbone.")]
+    made = finetune.run(load_finetune(None, [*settings, *base, f"shop={demand_shop}", "run=heads"]))
+    losses = [entry["log_loss"] for entry in made["history"]]
+    assert min(losses) < losses[0]
+    measured = run(EvaluateConfig(bundle=made["bundle"], shop=demand_shop, workers=0, part="valid"))
+    assert measured["metrics"]["log_loss"] == pytest.approx(min(losses), rel=1e-5)

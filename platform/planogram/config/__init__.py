@@ -32,7 +32,7 @@ from planogram.config.data import (
     TextConfig,
     TextSource,
 )
-from planogram.config.demand import DemandConfig, DemandKind, EffectsConfig
+from planogram.config.demand import LOG_ELASTICITIES, DemandConfig, DemandKind, EffectsConfig
 from planogram.config.elasticity import ElasticityConfig
 from planogram.config.model import (
     LISTWISE_LOSSES,
@@ -76,6 +76,7 @@ __all__ = [
     "ALL_SOURCES",
     "EXPORTS",
     "LISTWISE_LOSSES",
+    "LOG_ELASTICITIES",
     "TRAINING_METHODS",
     "AdapterConfig",
     "AdapterMethod",

@@ -9,6 +9,9 @@ from planogram.config.model import AdapterConfig, BackboneConfig, TowerConfig
 from planogram.config.training import RepeatConfig, RunConfig, TrainConfig
 from planogram.section import Section
 
+# Of a product's log elasticity, 0.02 to 50: beyond, its price would mean nothing, or nobody would buy it.
+LOG_ELASTICITIES = (-4.0, 4.0)
+
 DemandKind = Literal["units", "purchase", "choice"]
 
 

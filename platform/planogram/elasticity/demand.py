@@ -23,6 +23,8 @@ Integers = npt.NDArray[np.int64]
 RATES = (1e-6, 0.99)
 # Added to units before a logarithm is taken of a product's mean.
 HALF = 0.5
+# Columns of an observation that are no feature of it.
+_OWN = ("product_id", "price", "log_price", "choice_set", "group", "period", "store", "exposure")
 
 
 def load_rows(config: DemandConfig) -> DemandRows:
@@ -158,9 +160,6 @@ def _known(config: DemandConfig, frame: pd.DataFrame) -> pd.DataFrame:
             known["category_period"] = (category + " " + frame["period"].astype(str)).to_numpy(dtype=object)
             known["category"] = category.to_numpy(dtype=object)
     return known
-
-
-_OWN = ("product_id", "price", "log_price", "choice_set", "group", "period", "store", "exposure")
 
 
 def _product_mean(values: "pd.Series[float]", products: "pd.Series[str]", seen: npt.NDArray[np.bool_]) -> Floats:

@@ -1,11 +1,13 @@
 """What predicts a price or units from all that is known beside the price: dummies, and trees on what they leave."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from planogram.errors import DataError
 
@@ -15,6 +17,8 @@ LearnerName = Literal["ridge", "boosting"]
 PENALTY = 0.1
 # Dummies fitted alone hold what trees find later, as the weather of a product's weeks: they are fitted anew.
 ROUNDS = 2
+# Of a fit of trees on one thread: below, it is several times as fast.
+FEW_ROWS = 50_000
 
 
 class Learner(Protocol):
@@ -123,7 +127,7 @@ class BoostedDummies:
         self.first = self.linear = RidgeDummies(self.features).fit(frame, target)
         columns = self._columns(frame)
         for _ in range(ROUNDS):
-            self.trees = _trees("squared_error").fit(columns, target - self.linear.predict(frame))
+            self.trees = _Trees("squared_error", columns, target - self.linear.predict(frame))
             self.linear = RidgeDummies(self.features).fit(frame, target - self.trees.predict(columns))
         return self
 
@@ -158,7 +162,7 @@ class BoostedPoisson:
         self.level = float(target.mean())
         for _ in range(ROUNDS):
             mean = self.linear.predict(design) * self.level
-            self.trees = _trees("poisson").fit(columns, target / mean, sample_weight=mean / mean.mean())
+            self.trees = _Trees("poisson", columns, target / mean, mean / mean.mean())
             self.linear = _poisson(design, target, self.trees.predict(columns) * self.level)
         return self
 
@@ -175,13 +179,28 @@ class BoostedPoisson:
 LEARNERS: dict[LearnerName, MakeLearner] = {"ridge": RidgeDummies, "boosting": BoostedDummies}
 
 
-def _trees(loss: str) -> Any:
-    from sklearn.ensemble import HistGradientBoostingRegressor
+def few_threads(rows: int) -> AbstractContextManager[Any]:
+    """Boosted trees on few rows take one thread: more wait for each other longer than they compute."""
+    return threadpool_limits(1, "openmp") if rows < FEW_ROWS else nullcontext()
 
-    # Small and slow: what dummies leave is mostly noise, and what learns it by heart predicts other rows worse.
-    return HistGradientBoostingRegressor(
-        loss=loss, learning_rate=0.05, max_iter=150, max_leaf_nodes=15, min_samples_leaf=20, random_state=0
-    )
+
+class _Trees:
+    """Boosted trees, learned from (rows, columns)."""
+
+    def __init__(self, loss: str, columns: Floats, target: Floats, weights: Floats | None = None) -> None:
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        # Small and slow: what dummies leave is mostly noise, and what learns it by heart predicts other rows worse.
+        self.model = HistGradientBoostingRegressor(
+            loss=loss, learning_rate=0.05, max_iter=150, max_leaf_nodes=15, min_samples_leaf=20, random_state=0
+        )
+        with few_threads(len(target)):
+            self.model.fit(columns, target, sample_weight=weights)
+
+    def predict(self, columns: Floats) -> Floats:
+        """(rows,) expectations."""
+        with few_threads(len(columns)):
+            return np.asarray(self.model.predict(columns))
 
 
 def _poisson(design: Any, units: Floats, mean: Floats) -> Any:
@@ -189,7 +208,9 @@ def _poisson(design: Any, units: Floats, mean: Floats) -> Any:
     from sklearn.linear_model import PoissonRegressor
 
     model = PoissonRegressor(alpha=PENALTY / len(units), max_iter=1000)
-    return model.fit(design, units / mean, sample_weight=mean)
+    # Steps of L-BFGS solve systems of ten unknowns, which threads slow down.
+    with threadpool_limits(1, "blas"):
+        return model.fit(design, units / mean, sample_weight=mean)
 
 
 def _tree_columns(dummies: Dummies, coefficients: Floats, frame: pd.DataFrame) -> Floats:

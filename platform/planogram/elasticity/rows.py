@@ -1,15 +1,21 @@
 """The rows that a demand model learns from and is measured on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from planogram import storage
 from planogram.errors import DataError
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+ROWS = "rows.parquet"
+TEXTS = "texts.json"
+FRAMES = ("features", "known")
 
 
 @dataclass(frozen=True)
@@ -63,3 +69,26 @@ class DemandRows:
         if not len(found):
             raise DataError(f"no row of demand in part {part!r}", remedy="check the demand of the shop and the split")
         return found
+
+    def save(self, folder: Path) -> None:
+        """Write all of it, so that what is expected need not be learned again."""
+        columns = {name: getattr(self, name) for name in _columns()}
+        frames = [getattr(self, name).add_prefix(f"{name}.").reset_index(drop=True) for name in FRAMES]
+        pd.concat([pd.DataFrame(columns), *frames], axis=1).to_parquet(folder / ROWS, index=False)
+        storage.write_json(str(folder / TEXTS), self.texts)
+
+    @classmethod
+    def read(cls, folder: Path) -> "DemandRows":
+        """What `save` wrote."""
+        frame = pd.read_parquet(folder / ROWS)
+        frames = {
+            name: frame.filter(regex=rf"^{name}\.").rename(columns=lambda column: column.partition(".")[2])
+            for name in FRAMES
+        }
+        arrays: dict[str, Any] = {name: frame[name].to_numpy() for name in _columns()}
+        arrays |= {name: arrays[name].astype(kind) for name, kind in {"product_ids": object, "part": str}.items()}
+        return cls(texts=storage.read_json(str(folder / TEXTS)), **(arrays | frames))
+
+
+def _columns() -> list[str]:
+    return [field.name for field in fields(DemandRows) if field.name not in ("texts", *FRAMES)]

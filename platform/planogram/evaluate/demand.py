@@ -4,14 +4,15 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.special import expit, xlogy
 
 from planogram.elasticity.rows import DemandRows
+from planogram.models.demand import MAX_LOG_UNITS, response, split_heads
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Kind = Literal["units", "purchase", "choice"]
-MAX_LOG_UNITS = 20.0
 
 
 def demand_metrics(kind: Kind, rows: DemandRows, chosen: Integers, logits: npt.NDArray[np.float32]) -> dict[str, float]:
@@ -30,7 +31,7 @@ def demand_metrics(kind: Kind, rows: DemandRows, chosen: Integers, logits: npt.N
         among members).
     """
     responses = responses_of(rows, chosen, logits)
-    log_elasticities = logits[:, 1::2].astype(np.float64)
+    log_elasticities = np.log(elasticities_of(logits))
     common = {
         "elasticity": float(np.exp(np.median(log_elasticities.mean(axis=1)))),
         "elasticity_spread": float(log_elasticities.std(axis=1).mean()),
@@ -49,9 +50,15 @@ def demand_metrics(kind: Kind, rows: DemandRows, chosen: Integers, logits: npt.N
 
 def responses_of(rows: DemandRows, chosen: Integers, logits: npt.NDArray[np.float32]) -> Floats:
     """(n, members) log units, logits of a purchase, or utilities; see `models.demand.response`."""
-    values = logits.astype(np.float64)
-    elasticity = np.exp(np.clip(values[:, 1::2], -4.0, 4.0))
-    return rows.offset[chosen][:, None] + values[:, 0::2] - elasticity * rows.log_price[chosen][:, None]
+    arrays = (logits.astype(np.float64), rows.offset[chosen], rows.log_price[chosen])
+    found: Floats = response(*(torch.from_numpy(array) for array in arrays)).numpy()
+    return found
+
+
+def elasticities_of(logits: npt.NDArray[np.float32]) -> Floats:
+    """(n, members) positive."""
+    found: Floats = split_heads(torch.from_numpy(logits.astype(np.float64)))[1].exp().numpy()
+    return found
 
 
 def expected_units(kind: Kind, responses: Floats, exposure: Floats) -> Floats:

@@ -8,12 +8,13 @@ import pandas as pd
 
 from planogram.config import DemandConfig, EvaluateConfig
 from planogram.elasticity.demand import load_rows
+from planogram.elasticity.learners import few_threads
 from planogram.elasticity.logit import fit_logit, make_choices, negative_log_likelihood
 from planogram.elasticity.loglog import slopes
 from planogram.elasticity.rows import DemandRows
 from planogram.engines.base import score
 from planogram.engines.load import load_engine
-from planogram.evaluate.demand import demand_metrics, half_deviance
+from planogram.evaluate.demand import demand_metrics, elasticities_of, half_deviance
 from planogram.registry.bundle import BundleManifest
 from planogram.section import parse
 
@@ -80,14 +81,18 @@ def _floors(rows: DemandRows, chosen: Integers) -> dict[str, float]:
 
 
 def _boosted(rows: DemandRows, chosen: Integers) -> Floats:
-    """Gradient boosting over histograms, as LightGBM (Ke et al. 2017), in scikit-learn, of Poisson deviance."""
+    """Gradient boosting over histograms, as LightGBM (Ke et al. 2017), in scikit-learn, of Poisson deviance.
+
+    Not from the offset: the product's mean in it leaves the row out, and so tells trees the row's own outcome.
+    """
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    frame = rows.known.select_dtypes("number").assign(price=rows.price, log_price=rows.log_price, offset=rows.offset)
+    frame = rows.known.select_dtypes("number").assign(price=rows.price, log_price=rows.log_price)
     trees = HistGradientBoostingRegressor(loss="poisson", learning_rate=0.05, max_iter=300, random_state=0)
     fitted = rows.rows("train")
-    trees.fit(frame.iloc[fitted], rows.outcome[fitted])
-    return np.asarray(trees.predict(frame.iloc[chosen]), dtype=np.float64)
+    with few_threads(len(fitted)):
+        trees.fit(frame.iloc[fitted], rows.outcome[fitted])
+        return np.asarray(trees.predict(frame.iloc[chosen]), dtype=np.float64)
 
 
 def _own_elasticities(rows: DemandRows, chosen: Integers, logits: npt.NDArray[np.float32]) -> dict[str, float]:
@@ -96,7 +101,7 @@ def _own_elasticities(rows: DemandRows, chosen: Integers, logits: npt.NDArray[np
     offset = rows.offset[chosen] if (rows.exposure == 1).all() else -np.logaddexp(0.0, -rows.offset[chosen])
     frame = pd.DataFrame({"product_id": rows.product_ids[chosen]})
     own = slopes(frame, rows.log_price[chosen], units - offset).dropna().set_index("product_id")
-    told = pd.Series(np.exp(logits[:, 1::2].astype(np.float64)).mean(axis=1)).groupby(rows.product_ids[chosen]).mean()
+    told = pd.Series(elasticities_of(logits).mean(axis=1)).groupby(rows.product_ids[chosen]).mean()
     both = own.assign(told=told.reindex(own.index)).dropna()
     if len(both) < 3:
         return {}

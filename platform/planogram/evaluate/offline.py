@@ -49,6 +49,11 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
         "fold": source.split.fold,
         "data_digest": open_shop(config.shop)["data_digest"],
     }
+    if config.floor and manifest.demand:
+        raise ConfigError(
+            f"floor={config.floor}, but the bundle is a demand model",
+            remedy="leave it out: its floors are measured anyway",
+        )
     if manifest.demand:
         return common | foretold.evaluate(version.path, manifest, config)
     if config.floor and manifest.kind != "cross-encoder":

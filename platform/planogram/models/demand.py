@@ -1,16 +1,16 @@
 """Demand that falls in price by construction: level and elasticity from a product's text, in pairs of heads."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from planogram.config import LOG_ELASTICITIES
 from planogram.models import adalora
 from planogram.models.heads import CrossEncoder, trained_tensors
 
-# Of the log elasticity: 0.02 to 50. Beyond, a product's price would mean nothing, or nobody would sell it.
-LOG_ELASTICITIES = (-4.0, 4.0)
 # Of the log of expected units: a step that goes wrong must not overflow.
 MAX_LOG_UNITS = 20.0
 
@@ -59,23 +59,28 @@ class DemandModel(nn.Module):
         """What goes into the bundle: name -> float32 on the CPU, without the frozen base of adapters."""
         return trained_tensors(self.scorer, self.scorer.backbone)
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, rows: Tensor, features: Tensor | None
-    ) -> Tensor:
+    def forward(self, rows: Tensor, features: Tensor | None, *texts: Tensor) -> Tensor:
         """Logits of rows.
 
         Args:
-            input_ids: (texts, tokens) of the texts, each once.
-            attention_mask: (texts, tokens).
-            token_type_ids: (texts, tokens).
             rows: (rows,) the text of each row.
             features: (rows, columns) beside the text; None: the model takes none.
+            texts: each text once: input ids, attention mask and token types, each (texts, tokens); or (texts, width)
+                of `pooled`, where the backbone does not learn.
 
         Returns:
             (rows, 2 * members).
         """
-        pooled = self.scorer.pooled(input_ids, attention_mask, token_type_ids)
+        pooled = self.scorer.pooled(*texts) if len(texts) > 1 else texts[0]
         return self.scorer.scored(pooled[rows], features)
+
+    @torch.no_grad()
+    def pooled(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+        """(texts, width) of all texts, without dropout."""
+        self.scorer.eval()
+        found = torch.cat([self.scorer.pooled(*batch) for batch in batches])
+        self.scorer.train()
+        return found
 
 
 def likelihood(

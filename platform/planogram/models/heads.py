@@ -114,10 +114,11 @@ class CrossEncoder(nn.Module):
         """(batch, width) of the texts; see `forward` and `pool`."""
         types = {"token_type_ids": token_type_ids} if self.takes_types else {}
         hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
-        return self.dropout(pool(hidden, attention_mask, token_type_ids, self.pooling))
+        return pool(hidden, attention_mask, token_type_ids, self.pooling)
 
     def scored(self, pooled: Tensor, features: Tensor | None = None) -> Tensor:
         """Logits (batch, heads) of pooled texts and what stands beside them; see `forward`."""
+        pooled = self.dropout(pooled)
         if self.tower is not None:
             pooled = torch.cat([pooled, self.tower(features).to(pooled.dtype)], dim=-1)
         return self.heads(pooled)

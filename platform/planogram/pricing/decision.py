@@ -1,5 +1,6 @@
 """What was decided for a product, and why."""
 
+import math
 from dataclasses import dataclass
 
 from planogram.pricing.item import PriceItem, usable_price
@@ -18,7 +19,7 @@ class Decision:
         expected_profit: per period; None without a cost.
         interval: 10 % and 90 % quantile over draws of the objective's change against the current price; None without
             draws or where nothing could be computed.
-        elasticity: of the demand curve.
+        elasticity: of the demand curve; NaN without one.
         bounds: lowest and highest allowed price; None where there are none.
         rule: what set the price: a rule at the edge of what is allowed, `ladder`, `pace`, `substitutes`, `exploration`,
             `optimum`, or `no change: ` and the reason.
@@ -45,3 +46,9 @@ def unchanged(item: PriceItem, decision: Decision, rule: str) -> Decision:
     """The current price in place of a decided one, of which nothing is expected any more."""
     price = usable_price(item)
     return Decision(item.product_id, price, price, None, None, None, decision.elasticity, decision.bounds, rule)
+
+
+def stays(item: PriceItem, why: str) -> Decision:
+    """The current price of an item that nothing was decided for."""
+    price = usable_price(item)
+    return Decision(item.product_id, price, price, None, None, None, math.nan, None, NO_CHANGE + why)

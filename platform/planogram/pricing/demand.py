@@ -6,6 +6,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
+from planogram.config import LOG_ELASTICITIES
 from planogram.errors import DataError
 from planogram.pricing.curve import DemandCurve, Kind
 from planogram.pricing.item import PriceItem, usable_price
@@ -47,7 +48,7 @@ def curves(
 
 def _curve(row: npt.NDArray[np.float64], kind: Kind, known: Known) -> DemandCurve:
     reference, offset, exposure = known
-    levels, elasticities = offset + row[0::2], np.exp(np.clip(row[1::2], -4.0, 4.0))
+    levels, elasticities = offset + row[0::2], np.exp(np.clip(row[1::2], *LOG_ELASTICITIES))
     draws = np.column_stack([levels, elasticities])
     elasticity = float(np.exp(np.log(elasticities).mean()))
     return DemandCurve(reference, float(levels.mean()), elasticity, kind, exposure, draws)

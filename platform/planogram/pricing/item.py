@@ -7,6 +7,7 @@ from planogram.pricing.money import LARGEST_AMOUNT
 
 AMOUNTS = ("current_price", "cost", "list_price", "floor", "ceiling", "minimum_advertised_price", "competitor_price")
 QUANTITIES = ("stock", "periods_left", "pack_size")
+NO_PRICE = "current_price is missing"
 MAY_BE_ZERO = frozenset({"cost", "stock"})
 
 
@@ -41,7 +42,7 @@ class PriceItem:
 def problem(item: PriceItem) -> str | None:
     """Why an item cannot be priced: a number that is none, not in its range, or beyond exact arithmetic."""
     if item.current_price is None:
-        return "current_price is missing"
+        return NO_PRICE
     for name in AMOUNTS + QUANTITIES:
         value = getattr(item, name)
         if value is not None and (found := _problem(name, value)):

@@ -14,11 +14,11 @@ from planogram.data.shop import open_shop
 from planogram.errors import ConfigError
 from planogram.pricing.choose import decide_all
 from planogram.pricing.curve import DemandCurve
-from planogram.pricing.decision import NO_CHANGE, Decision
+from planogram.pricing.decision import Decision, stays
 from planogram.pricing.demand import curves
 from planogram.pricing.family import groups
 from planogram.pricing.guardrails import check_all
-from planogram.pricing.item import PriceItem, usable_price
+from planogram.pricing.item import NO_PRICE, PriceItem
 from planogram.pricing.paths import default_audit, open_switch
 from planogram.pricing.policy import PricePolicy
 from planogram.pricing.replay import DecisionLog
@@ -100,7 +100,7 @@ def _decided(items: list[PriceItem], found: list[DemandCurve | None], config: Re
         if log is not None:
             log.append(of_own, own, policy, decided, final)
         decisions |= {decision.product_id: decision for decision in final}
-    return Priced(items, found, [decisions.get(item.product_id) or _stays(item) for item in items])
+    return Priced(items, found, [decisions.get(item.product_id) or stays(item, NO_PRICE) for item in items])
 
 
 def _parts(items: Sequence[PriceItem], found: Sequence[DemandCurve | None], policy: PricePolicy) -> Iterator[list[int]]:
@@ -114,11 +114,6 @@ def _parts(items: Sequence[PriceItem], found: Sequence[DemandCurve | None], poli
             part = []
     if part:
         yield part
-
-
-def _stays(item: PriceItem) -> Decision:
-    price = usable_price(item)
-    return Decision(item.product_id, price, price, None, None, None, 1.0, None, f"{NO_CHANGE}current_price is missing")
 
 
 def _table(products: pd.DataFrame, priced: Priced, known: set[str]) -> pd.DataFrame:

@@ -57,7 +57,7 @@ class PriceDesk:
             path = str(folder / BASELINE)
             found = parse(Baseline, storage.read_json(path), path).products
             while len(self._baselines) >= KEPT_VERSIONS:
-                self._baselines.pop(next(iter(self._baselines)))
+                self._baselines.pop(next(iter(self._baselines)), None)
             self._baselines[model.digest] = found
         return self._baselines[model.digest]
 

@@ -4,6 +4,7 @@ A price that cannot be decided, checked and recorded does not change.
 """
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,10 @@ from planogram.data.text import clean
 from planogram.errors import OverloadedError, PlanogramError
 from planogram.pricing.choose import decide_all
 from planogram.pricing.curve import DemandCurve
-from planogram.pricing.decision import NO_CHANGE, Decision
+from planogram.pricing.decision import Decision, stays
 from planogram.pricing.demand import curves
 from planogram.pricing.guardrails import check_all
-from planogram.pricing.item import PriceItem, usable_price
+from planogram.pricing.item import NO_PRICE, PriceItem
 from planogram.pricing.policy import PricePolicy
 from planogram.serve.answers import Model
 from planogram.serve.backend import Backend, FailedError, Filters
@@ -27,6 +28,7 @@ from planogram.serve.price_schemas import CurvePoint, PricedItem, PricedProduct,
 from planogram.serve.settings import AppArgs
 from planogram.serve.steps import fallback_reason
 
+LACKS = "the catalogue lacks it"
 # Of the curve that an explanation shows, and how far it reaches around the current price where no bounds are known.
 CURVE_POINTS = 9
 CURVE_REACH = 0.2
@@ -81,30 +83,31 @@ async def _decided(
 ) -> _Priced:
     readable = [place for place, item in enumerate(items) if item.product_id in products]
     if not readable:
-        return _staying(items, "the catalogue lacks it")
+        return _staying(items, LACKS)
     scored = await backend.demand([products[items[place].product_id] for place in readable], timeout_s)
     baseline = await asyncio.to_thread(desk.baseline, scored.model)
     made = curves(scored.logits, [items[place] for place in readable], desk.kind, baseline)
     by_place = dict(zip(readable, made, strict=True))
     of_items = [by_place.get(place) for place in range(len(items))]
     # Off the event loop: it computes, and writes to the disk.
-    decisions = await asyncio.to_thread(_recorded, items, of_items, policy, desk)
+    final = await asyncio.to_thread(_recorded, items, of_items, policy, desk)
+    why = [NO_PRICE if item.product_id in products else LACKS for item in items]
+    decisions = [final.get(item.product_id) or stays(item, reason) for item, reason in zip(items, why, strict=True)]
     return _Priced(items, of_items, decisions, [item.product_id in baseline for item in items])
 
 
 def _recorded(
     items: Sequence[PriceItem], found: Sequence[DemandCurve | None], policy: PricePolicy, desk: PriceDesk
-) -> list[Decision]:
-    """Final decisions of all items, those with a curve decided, checked and in the audit."""
+) -> dict[str, Decision]:
+    """Product id -> decision of the items with a curve: decided, checked and in the audit."""
     pairs = [(item, curve) for item, curve in zip(items, found, strict=True) if curve is not None]
-    final: dict[str, Decision] = {}
-    if pairs:
-        own, own_curves = [item for item, _ in pairs], [curve for _, curve in pairs]
-        decided = decide_all(own_curves, own, policy, np.random.default_rng())
-        checked = check_all(decided, own, policy, desk.switch)
-        desk.log.append(own_curves, own, policy, decided, checked)
-        final = {decision.product_id: decision for decision in checked}
-    return [final.get(item.product_id) or _stays(item, "the catalogue lacks it") for item in items]
+    if not pairs:
+        return {}
+    own, own_curves = [item for item, _ in pairs], [curve for _, curve in pairs]
+    decided = decide_all(own_curves, own, policy, np.random.default_rng())
+    checked = check_all(decided, own, policy, desk.switch)
+    desk.log.append(own_curves, own, policy, decided, checked)
+    return {decision.product_id: decision for decision in checked}
 
 
 def _item(asked: PricedItem, product: Mapping[str, Any]) -> PriceItem:
@@ -118,16 +121,11 @@ def _item(asked: PricedItem, product: Mapping[str, Any]) -> PriceItem:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None or value != value else float(value)  # noqa: PLR0124 - only NaN differs from itself
+    return None if value is None or math.isnan(value) else float(value)
 
 
 def _staying(items: Sequence[PriceItem], why: str) -> _Priced:
-    return _Priced(list(items), [None] * len(items), [_stays(item, why) for item in items], [False] * len(items))
-
-
-def _stays(item: PriceItem, why: str) -> Decision:
-    price = usable_price(item)
-    return Decision(item.product_id, price, price, None, None, None, 1.0, None, NO_CHANGE + why)
+    return _Priced(list(items), [None] * len(items), [stays(item, why) for item in items], [False] * len(items))
 
 
 def _shown(priced: _Priced, explain: bool) -> list[PricedProduct]:

@@ -39,6 +39,8 @@ START = "elasticity.json"
 USUAL_ELASTICITY = 1.5
 # A start outside of these would rather be an accident of the data than a shop's elasticity.
 STARTS = (0.3, 5.0)
+# That a frozen backbone reads in one pass.
+TEXTS_AT_ONCE = 256
 
 
 class DemandStage:
@@ -50,6 +52,7 @@ class DemandStage:
         """The backbone, its tokenizer, the scales of features, and the elasticity that all products start from."""
         prepare_backbone(config, folder)
         rows = load_rows(config)
+        rows.save(folder)
         training = rows.rows("train")
         if config.tower.features:
             spec = fit_features(rows.features.iloc[training], config.tower.features, config.tower.categories)
@@ -62,7 +65,7 @@ class DemandStage:
 
     def manifest(self, config: DemandConfig, trained: Trained) -> BundleManifest:
         """The manifest, with the metrics of the validation split."""
-        rows = load_rows(config)
+        rows = DemandRows.read(trained.initial)
         return manifest_of(
             config,
             trained,
@@ -76,7 +79,7 @@ class DemandStage:
         """Weights, architecture, tokenizer, and what is known of each product's price and level."""
         save_file(bundle_weights(config, trained), folder / WEIGHTS)
         copy_backbone_files(trained.initial, folder)
-        baseline = Baseline(products=newest(load_rows(config)))
+        baseline = Baseline(products=newest(DemandRows.read(trained.initial)))
         storage.write_json(str(folder / BASELINE), baseline.model_dump(mode="json"))
 
 
@@ -89,7 +92,7 @@ class DemandTask:
         self.world_size = context.world_size
         self.metric = "log_loss"
         self.pad_id = pad_id(initial)
-        self.rows = load_rows(config)
+        self.rows = DemandRows.read(initial)
         self.training, self.validation = self.rows.rows("train"), self.rows.rows("valid")
         tokenizer = PairTokenizer.from_folder(initial, config.text.max_tokens)
         self.tokens: Tokens = tokenizer.encode([("", text) for text in self.rows.texts])
@@ -106,6 +109,9 @@ class DemandTask:
         scorer = CrossEncoder(backbone, heads, config.backbone.pooling, config.backbone.dropout, tower)
         scorer.start_at([(1.0, 0.0), (1.0, self.start)] * config.members)
         self.model = DemandModel(scorer)
+        learns = any(parameter.requires_grad for parameter in backbone.parameters())
+        #: (texts, width) of what a frozen backbone makes of them; None: each step reads its texts
+        self.pooled = None if learns else self._read_all()
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Parameter groups of the optimizer."""
@@ -157,10 +163,20 @@ class DemandTask:
 
     def _logits(self, engine: TrainEngine, positions: Positions) -> Tensor:
         numbers, rows = np.unique(self.rows.text[positions], return_inverse=True)
-        batch = collate(self.tokens.take(numbers), self.pad_id)
         features = None if self.features is None else self._tensor(self.features[positions])
-        inputs = [self._tensor(array) for array in batch[:3]]
-        return engine.forward(*inputs, self._tensor(rows.astype(np.int64)), features)
+        texts = self._inputs(numbers) if self.pooled is None else (self.pooled[numbers],)
+        return engine.forward(self._tensor(rows.astype(np.int64)), features, *texts)
+
+    def _inputs(self, numbers: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        ids, mask, types, _ = collate(self.tokens.take(numbers), self.pad_id)
+        return self._tensor(ids), self._tensor(mask), self._tensor(types)
+
+    def _read_all(self) -> Tensor:
+        """Once: what a frozen backbone makes of a text does not change."""
+        self.model.to(self.device)
+        numbers = np.arange(len(self.tokens.lengths))
+        parts = np.array_split(numbers, -(-len(numbers) // TEXTS_AT_ONCE))
+        return self.model.pooled(self._inputs(part) for part in parts)
 
     def _tensor(self, array: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
