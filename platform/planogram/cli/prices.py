@@ -92,3 +92,31 @@ def replay(audit: Audit = None, as_json: AsJson = False) -> None:
         typer.echo("every price comes out again, bit for bit")
     if mismatches:
         raise typer.Exit(1)
+
+
+@prices_app.command("show")
+def show_product(
+    product_id: Annotated[str, typer.Argument(metavar="PRODUCT")],
+    audit: Audit = None,
+    out: Annotated[
+        str | None, typer.Option(help="A PNG of the prices, and of the demand that the last expects.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say when a product got which price, and what set it.
+
+    Example: planogram prices show p-17 --out p-17.png
+    """
+    from planogram import storage
+    from planogram.pricing.history import history
+    from planogram.pricing.paths import default_audit
+    from planogram.pricing.picture import picture
+
+    found = history(audit or default_audit(), product_id)
+    if out:
+        storage.write_bytes(out, picture(found))
+    rows = [
+        {"at": d.at, "before": d.item.current_price, "price": d.price, "rule": d.rule, "elasticity": d.curve.elasticity}
+        for d in found
+    ]
+    show_rows(rows, as_json)

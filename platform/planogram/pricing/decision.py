@@ -52,3 +52,8 @@ def stays(item: PriceItem, why: str) -> Decision:
     """The current price of an item that nothing was decided for."""
     price = usable_price(item)
     return Decision(item.product_id, price, price, None, None, None, math.nan, None, NO_CHANGE + why)
+
+
+def cause(rule: str) -> str:
+    """What set a price, without the figures of a single product."""
+    return rule.partition("; ")[0].partition(": at least")[0]

@@ -123,8 +123,8 @@ def _kind(line: Mapping[str, Any]) -> tuple[str, int, bool]:
 
 
 def _replayed(policy: PricePolicy, lines: Sequence[Mapping[str, Any]]) -> Iterator[Mismatch]:
-    curves = [_curve_again(curve) for line in lines for curve in line["curves"]]
-    items = [_item_again(item) for line in lines for item in line["items"]]
+    curves = [curve_again(curve) for line in lines for curve in line["curves"]]
+    items = [item_again(item) for line in lines for item in line["items"]]
     rows = iter(range(len(items)))
     grouped = [[next(rows) for _ in line["items"]] for line in lines]
     uniforms = [line["decisions"][0]["uniforms"] for line in lines]
@@ -183,7 +183,8 @@ def _written(value: Any) -> Any:
     return repr(float(value)) if isinstance(value, float) and not isfinite(value) else value
 
 
-def _item_again(values: Mapping[str, Any]) -> PriceItem:
+def item_again(values: Mapping[str, Any]) -> PriceItem:
+    """A product as a line of the audit has it."""
     known: dict[str, Any] = {name: _read(name, value) for name, value in values.items()}
     return PriceItem(**known)
 
@@ -196,5 +197,6 @@ def _curve(curve: DemandCurve) -> dict[str, Any]:
     return {**vars(curve), "draws": curve.draws.tolist()}
 
 
-def _curve_again(values: Mapping[str, Any]) -> DemandCurve:
+def curve_again(values: Mapping[str, Any]) -> DemandCurve:
+    """A demand curve as a line of the audit has it."""
     return DemandCurve(**{**values, "draws": np.asarray(values["draws"], dtype=np.float64).reshape(-1, 2)})

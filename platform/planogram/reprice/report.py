@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planogram.pricing.curve import DemandCurve
-from planogram.pricing.decision import Decision
+from planogram.pricing.decision import Decision, cause
 from planogram.pricing.item import PriceItem
 
 Floats = npt.NDArray[np.float64]
@@ -63,14 +63,9 @@ def report(decisions: Sequence[Decision], effect: Effect) -> dict[str, Any]:
         "changed": len(changed),
         "raised": sum(ratio > 1 for ratio in ratios),
         "mean_change": float(np.mean(ratios) - 1) if ratios else 0.0,
-        "rules": dict(Counter(short(decision.rule) for decision in decisions).most_common()),
+        "rules": dict(Counter(cause(decision.rule) for decision in decisions).most_common()),
         "expected": {name: _expected(effect, place) for place, name in enumerate(MEASURES)},
     }
-
-
-def short(rule: str) -> str:
-    """The rule without the figures of a single product."""
-    return rule.partition("; ")[0].partition(": at least")[0]
 
 
 def _expected(effect: Effect, place: int) -> dict[str, Any]:
@@ -89,7 +84,7 @@ def plot(decisions: Sequence[Decision], effect: Effect) -> bytes:
     ratios = [d.price / d.current_price - 1 for d in decisions if d.price and d.current_price]
     moves.hist(100 * np.asarray(ratios), bins=41, color="tab:blue")
     moves.set(title="changes", xlabel="percent of the current price", ylabel="products")
-    counts = Counter(short(decision.rule) for decision in decisions).most_common(12)
+    counts = Counter(cause(decision.rule) for decision in decisions).most_common(12)
     names, sizes = [name for name, _ in counts][::-1], [size for _, size in counts][::-1]
     rules.barh(names, sizes, color="tab:orange")
     rules.set(title="what set the price", xlabel="products")
