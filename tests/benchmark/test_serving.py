@@ -1,10 +1,11 @@
 """The benchmark of serving over targets that are stubs: rounds, rows, what is left out, and the report."""
 
 import json
+import shutil
 from contextlib import contextmanager
 
 import pytest
-from tests.benchmark.conftest import ranking, response
+from tests.benchmark.conftest import answering, ranking, response
 
 from planogram import storage
 from planogram.benchmark import serving
@@ -62,23 +63,27 @@ def figures(**given):
     return {**summarize(Load([Sample(0, 0.02, 200)], 1.0, 0.0), 10), **given}
 
 
-@pytest.fixture
-def ranking_stub(stub):
-    async def reply(body):
-        asked = json.loads(body)
-        return response(200, ranking([0.5] * len(asked["documents"])), Server_Timing="rank;dur=0.1")
-
-    stub.reply = reply
-    return stub
+async def rank_all(body):
+    asked = json.loads(body)
+    return response(200, ranking([0.5] * len(asked["documents"])), Server_Timing="rank;dur=0.1")
 
 
-@pytest.fixture
-def measured(home, tiny_bundle, ranking_stub, monkeypatch):
+@pytest.fixture(scope="module")
+def measured(empty_home, tmp_path_factory, tiny_bundle):
+    home = shutil.copytree(empty_home, tmp_path_factory.mktemp("serving") / "home")
+    with answering() as stub, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PLANOGRAM_HOME", str(home))
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        stub.reply = rank_all
+        return measure(tiny_bundle, stub, monkeypatch)
+
+
+def measure(tiny_bundle, stub, monkeypatch):
     from planogram.benchmark.bodies import rerank
 
     asked = config(tiny_bundle, loads=[0.5, 3.0])
     made = {"rerank": rerank(Texts(str(tiny_bundle), None, asked.requests))}
-    targets = [Target("ours", ranking_stub.url), Target("peer", ranking_stub.url), Target("broken", fails="no port")]
+    targets = [Target("ours", stub.url), Target("peer", stub.url), Target("broken", fails="no port")]
     monkeypatch.setattr(serving, "columns", lambda *_: [Column(one, "openvino-int8", made) for one in targets])
     loop = {("rerank", load_name(1)): figures(server_cpu=1.0, cpu_ms=20.0, offered_per_s=None, normal_after_s=None)}
     monkeypatch.setattr(serving, "measure_engine", lambda *_: loop)
@@ -135,16 +140,16 @@ def test_a_report_names_what_its_figures_do_not_say(measured):
     assert render(result).renderables[0].columns[0].header == "target"
 
 
-def test_an_answer_without_all_scores_is_no_measurement(ranking_stub, tiny_bundle):
+def test_an_answer_without_all_scores_is_no_measurement(stub, tiny_bundle):
     from planogram.benchmark.bodies import rerank
 
     async def one(_):
         return response(200, ranking([0.5]))
 
-    ranking_stub.reply = one
+    stub.reply = one
     asked = config(tiny_bundle)
     column = Column(
-        Target("x", ranking_stub.url), "torch-fp32", {"rerank": rerank(Texts(str(tiny_bundle), None, asked.requests))}
+        Target("x", stub.url), "torch-fp32", {"rerank": rerank(Texts(str(tiny_bundle), None, asked.requests))}
     )
     with pytest.raises(TargetError, match="every document"):
         measure_server(asked, column, Here())
