@@ -9,10 +9,11 @@ from tests.benchmark.conftest import answering, ranking, response
 
 from planogram import storage
 from planogram.benchmark import serving
-from planogram.benchmark.bodies import Texts
+from planogram.benchmark.bodies import Texts, Workload
 from planogram.benchmark.columns import Column, columns, serve_config
 from planogram.benchmark.load.plan import Load, Sample
 from planogram.benchmark.load.summary import summarize
+from planogram.benchmark.measure import check as answered_rightly
 from planogram.benchmark.measure import load_name, measure_server
 from planogram.benchmark.serving_report import page, render
 from planogram.benchmark.spawn import TargetError
@@ -21,6 +22,8 @@ from planogram.config import BenchmarkServingConfig
 from planogram.errors import ConfigError
 from planogram.section import parse
 from planogram.serve.launch import check
+
+from ..conftest import tiny_products
 
 REQUESTS = {"documents": 2, "tokens": 12, "distinct": 3}
 SHORT = {"seconds": 0.3, "warmup_s": 0.05, "recovery_s": 0.3, "rounds": 2, "clients": [1, 2], "threads": 1}
@@ -175,6 +178,25 @@ def test_columns_are_ours_with_every_engine_flags_and_cache_and_the_peers(tiny_b
         check(column.target.config)
 
 
+def test_prices_are_served_by_the_demand_model(tiny_bundle, make_shop):
+    shop = make_shop(products=[row | {"price": 9.0} for row in tiny_products()])
+    asked = config(tiny_bundle, shop=shop, workloads=["price"], demand="shop-demand@champion", peers=[])
+    (column,) = columns(asked, str(tiny_bundle), Texts(str(tiny_bundle), shop, asked.requests))
+    (application,) = column.target.config["applications"]
+    assert application["args"]["pricing"]["demand"] == "shop-demand@champion"
+    assert "Pricer" in [one["name"] for one in application["deployments"]]
+    check(column.target.config)
+
+
+def test_a_fallback_s_answer_is_no_measurement(stub, tiny_bundle):
+    async def degraded(_):
+        return response(200, b'{"degraded": true, "reason": "the ranker is late"}')
+
+    stub.reply = degraded
+    with pytest.raises(TargetError, match="the ranker is late"):
+        answered_rightly(Running(stub.url, 0), Workload("/search", [b"{}"], [0], 1, []))
+
+
 def test_flags_are_those_of_ray():
     assert len({tuple(values.items()) for values in FLAGS.values()}) == 4
     assert set(FLAGS["both"].values()) == {"1"} and set(FLAGS["none"].values()) == {"0"}
@@ -190,6 +212,7 @@ def test_a_config_names_the_deployments_that_there_are():
     ("given", "said"),
     [
         ({"workloads": ["search"]}, "needs `shop`"),
+        ({"workloads": ["price"], "shop": "x"}, "needs `demand`"),
         ({"requests": {"tokens": None}}, "name `shop`"),
         ({"flag": 1}, "flags"),
     ],
