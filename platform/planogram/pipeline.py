@@ -166,8 +166,8 @@ def _serve_config(config: DemoConfig, shop: str, priced: bool) -> dict[str, Any]
     }
     if priced:
         args["routes"] = ["search", "recommend", "rerank", "price"]
-        policy = {"min_margin": MIN_MARGIN, "max_change": MAX_CHANGE}
-        args["pricing"] = {"demand": f"{DEMAND}@{CHAMPION}", "policy": policy}
+        args["pricing"] = {"demand": f"{DEMAND}@{CHAMPION}"}
+        args["prices"] = {"min_margin": MIN_MARGIN, "max_change": MAX_CHANGE}
     application = {"name": "planogram", "route_prefix": "/", "import_path": IMPORT_PATH, "args": args}
     return {
         "proxy_location": "EveryNode",

@@ -204,10 +204,9 @@ def test_the_server_prices_as_a_repricing_does(monkeypatch, trained, demand_shop
 
     policy = {"min_margin": 0.05, "max_change": 0.1}
     switch = str(tmp_path / "STOP")
-    common = {"demand": trained["bundle"], "policy": policy, "kill_switch": switch}
-    made = run(
-        RepriceConfig.model_validate({**common, "shop": demand_shop, "out": str(tmp_path / "prices"), "workers": 0})
-    )
+    common = {"demand": trained["bundle"], "kill_switch": switch}
+    asked = {**common, "policy": policy, "shop": demand_shop, "out": str(tmp_path / "prices"), "workers": 0}
+    made = run(RepriceConfig.model_validate(asked))
     table = pd.read_parquet(made["table"]).set_index("product_id")
     args = AppArgs.model_validate(
         {
@@ -217,12 +216,13 @@ def test_the_server_prices_as_a_repricing_does(monkeypatch, trained, demand_shop
             "engine": {"threads": 1},
             "retriever": {"folder": str(tmp_path / "indexes"), "threads": 1},
             "pricing": {**common, "engine": {"threads": 1}, "audit": str(tmp_path / "audit.jsonl")},
+            "prices": policy,
             "follow": {"period_s": 0},
         }
     )
     ids = list(table.index)
-    asked = whole(monkeypatch)
-    (answer,) = asked(args, [("/price", {"items": [{"product_id": name} for name in ids], "explain": True})])
+    ask = whole(monkeypatch)
+    (answer,) = ask(args, [("/price", {"items": [{"product_id": name} for name in ids], "explain": True})])
     assert not answer["degraded"], answer["reason"]
     for found in answer["prices"]:
         row = table.loc[found["product_id"]]
