@@ -195,7 +195,7 @@ def test_an_evaluation_stands_beside_what_needs_no_model(trained, demand_shop):
     metrics = result["metrics"]
     assert (result["examples"], result["queries"]) == (24 * 8, 24)
     assert metrics["wape"] < metrics["last.wape"]
-    assert {"mean_4.wape", "boosting.wape", "log_loss", "elasticity"} <= metrics.keys()
+    assert {"mean_4.wape", "lightgbm.wape", "log_loss", "elasticity"} <= metrics.keys()
 
 
 def test_the_server_prices_as_a_repricing_does(monkeypatch, trained, demand_shop, tiny_bundle, tmp_path):
