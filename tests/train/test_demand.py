@@ -244,3 +244,31 @@ def test_heads_alone_learn_from_texts_that_are_read_once(trained, in_home, deman
     assert min(losses) < losses[0]
     measured = run(EvaluateConfig(bundle=made["bundle"], shop=demand_shop, workers=0, part="valid"))
     assert measured["metrics"]["log_loss"] == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_a_demand_model_becomes_smaller_and_says_the_same(trained, demand_shop, tmp_path):
+    from planogram.compress.run import run
+    from planogram.config import CompressConfig
+
+    engines = ["openvino-fp32", "openvino-int8"]
+    quantize = {"calibration_pairs": 12, "smooth_quant": [0.5]}
+    asked = {"bundle": trained["bundle"], "shop": demand_shop, "engines": engines, "out": str(tmp_path / "small")}
+    made = run(CompressConfig.model_validate({**asked, "quantize": quantize}))
+    parity = made["engines"]
+    assert parity["openvino-fp32"]["max_difference"] < 1e-4 and not parity["openvino-fp32"]["faults"]
+    assert parity["openvino-int8"]["mean_difference"] < 0.05
+    texts = [("", product["title"]) for product in tiny_products()]
+    logits = [load_engine(made["bundle"], name) for name in ("torch-fp32", "openvino-int8")]
+    exact, small = (engine.infer(engine.tokenize(texts)) for engine in logits)
+    assert np.abs(exact - small).mean() < 0.05
+    assert (Path(made["bundle"]) / BASELINE).is_file()
+
+
+def test_a_demand_model_is_not_pruned(trained, demand_shop, tmp_path):
+    from planogram.compress.run import run
+    from planogram.config import CompressConfig
+    from planogram.errors import ConfigError
+
+    asked = {"bundle": trained["bundle"], "shop": demand_shop, "prune": {"layers": 1}, "out": str(tmp_path / "small")}
+    with pytest.raises(ConfigError, match="demand model"):
+        run(CompressConfig.model_validate(asked))
