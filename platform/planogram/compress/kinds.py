@@ -53,7 +53,9 @@ def kind_of(path: str) -> Kind:
     if manifest.kind == "bi-encoder":
         return BiEncoderKind(folder, manifest)
     raise ConfigError(
-        f"{path} is a {manifest.kind}", allowed="a cross-encoder, a demand model or a bi-encoder", remedy="choose another bundle"
+        f"{path} is a {manifest.kind}",
+        allowed="a cross-encoder, a demand model or a bi-encoder",
+        remedy="choose another bundle",
     )
 
 

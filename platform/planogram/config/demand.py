@@ -58,6 +58,11 @@ class DemandConfig(RunConfig):
         ge=0,
         description="strength that draws a product's log elasticity to the shop's; the loss of so many mean rows",
     )
+    level_prior: float = Field(
+        10.0,
+        ge=0,
+        description="the same of the level: strong, since the offset says what is expected; not of choices",
+    )
     split: SplitConfig = Field(
         SplitConfig(by="time"), description="by `time`, `product`, or `user`: the household of a choice"
     )

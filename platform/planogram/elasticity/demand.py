@@ -23,6 +23,8 @@ Integers = npt.NDArray[np.int64]
 RATES = (1e-6, 0.99)
 # Added to units before a logarithm is taken of a product's mean.
 HALF = 0.5
+# Columns that tell periods apart.
+PERIODS = ("period", "category_period")
 # Columns of an observation that are no feature of it.
 _OWN = ("product_id", "price", "log_price", "choice_set", "group", "period", "store", "exposure")
 
@@ -120,11 +122,11 @@ def _expected(
     level = _product_level(config, frame, seen)
     if config.effects.method == "none":
         return pd.DataFrame({"log_reference": log_mean, "offset": level})
-    price = _cross_fitted(config, known, frame["log_price"] - log_mean, seen, BoostedDummies)
+    price = _cross_fitted(config, known, frame["log_price"] - log_mean, seen, level, BoostedDummies)
     rates = frame[_outcome(config)] / frame["exposure"]
     scale = np.exp(level) if config.kind == "units" else expit(level)
     # Relative to the product's own level, so that all products teach how periods differ.
-    log_ratio = _cross_fitted(config, known, rates / scale, seen, BoostedPoisson)
+    log_ratio = _cross_fitted(config, known, rates / scale, seen, level, BoostedPoisson)
     return pd.DataFrame({"log_reference": log_mean + price, "offset": _link(config, np.exp(log_ratio) * scale)})
 
 
@@ -133,16 +135,26 @@ def _cross_fitted(
     known: pd.DataFrame,
     target: "pd.Series[float]",
     seen: npt.NDArray[np.bool_],
+    level: Floats,
     learner: MakeLearner,
 ) -> Floats:
-    """(rows,) expected values: out of fold for rows that were seen, by the learners of all folds elsewhere."""
+    """(rows,) expected values: out of fold for rows that were seen, by the learners of all folds elsewhere.
+
+    Periods that were not seen are foretold from what was known before them: their own effect is not known.
+    """
     training = known[seen].reset_index(drop=True)
     rows, values = np.arange(len(training)), np.asarray(target, dtype=np.float64)
     fitted = cross_fit(training, [str(name) for name in known], values[seen], config.effects.folds, rows, learner)
     expected = np.empty(len(known))
     expected[seen] = fitted.oof
-    if not seen.all():
+    if seen.all():
+        return expected
+    if config.split.by != "time":
         expected[~seen] = fitted.model.predict(known[~seen])
+        return expected
+    before = known.drop(columns=[name for name in PERIODS if name in known]).assign(level=level)
+    ahead = learner([str(name) for name in before])
+    expected[~seen] = ahead.fit(before[seen].reset_index(drop=True), values[seen]).predict(before[~seen])
     return expected
 
 
@@ -150,7 +162,8 @@ def _known(config: DemandConfig, frame: pd.DataFrame) -> pd.DataFrame:
     """What expectations are made of: nothing of a row's own price or outcome."""
     outcome = _outcome(config)
     extra = frame[[name for name in frame if name not in _OWN and name != outcome]]
-    known = pd.concat([past(frame.rename(columns={outcome: "units"})), extra], axis=1).dropna(axis=1, how="all")
+    sold = frame.rename(columns={outcome: "units"}).drop(columns=[] if config.kind == "purchase" else ["exposure"])
+    known = pd.concat([past(sold), extra], axis=1).dropna(axis=1, how="all")
     known["period"] = frame["period"].to_numpy(dtype=np.int64)
     if has_table(config.shop, "products"):
         products = read_table(config.shop, "products", ["product_id", "category"]).set_index("product_id")["category"]

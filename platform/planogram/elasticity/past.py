@@ -51,9 +51,10 @@ def past(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         In the order of the rows: `last` (log of 1 + units of the period before), `mean_4` and `mean_8` (the same of the
-        mean of so many periods), `market` (log of 1 + units of all products in the period before), `age` (periods since
-        the product's first), `season_sin` and `season_cos`. NaN where nothing is known. With an exposure, units are
-        rates per thousand.
+        mean of so many periods), `market` (log of 1 + units of all products in the period before), `age` (log of 1 +
+        periods since the product's first), and `season_sin` and `season_cos` where the rows are of a year or longer: in
+        less, any trend would pass for a season. NaN where nothing is known. With an exposure, units are rates per
+        thousand.
     """
     table = _table(frame)
     columns = {"last": table.shift(1)} | {f"mean_{size}": table.shift(1).rolling(size, 1).mean() for size in WINDOWS}
@@ -63,17 +64,22 @@ def past(frame: pd.DataFrame) -> pd.DataFrame:
     )
     known = {name: np.log1p(values.to_numpy()[place]) for name, values in columns.items()}
     market = table.mean(axis=1).shift(1).to_numpy()[place[0]]
-    angle = 2 * np.pi * frame["period"].to_numpy() / YEAR
     first = frame.groupby("product_id")["period"].transform("min")
     return pd.DataFrame(
         {
             **known,
             "market": np.log1p(market),
-            "age": (frame["period"] - first).to_numpy(dtype=float),
-            "season_sin": np.sin(angle),
-            "season_cos": np.cos(angle),
+            "age": np.log1p((frame["period"] - first).to_numpy(dtype=float)),
+            **_season(frame["period"].to_numpy(dtype=float)),
         }
     )
+
+
+def _season(period: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
+    if np.ptp(period) < YEAR:
+        return {}
+    angle = 2 * np.pi * period / YEAR
+    return {"season_sin": np.sin(angle), "season_cos": np.cos(angle)}
 
 
 def _table(frame: pd.DataFrame) -> pd.DataFrame:

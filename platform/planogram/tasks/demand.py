@@ -144,8 +144,13 @@ class DemandTask:
         else:
             sets = self._tensor(rows.sets[positions])
             losses = likelihood(self.config.kind, responses, outcome, exposure, sets, weights) / self.scale
-        spread = (split_heads(logits)[1] - self.start).square().mean()
-        return losses.mean() + self.config.prior * spread
+        return losses.mean() + self._prior(logits)
+
+    def _prior(self, logits: Tensor) -> Tensor:
+        """That log elasticities are the shop's, and that the offset has told the level where there is one."""
+        level, log_elasticity = split_heads(logits)
+        found = self.config.prior * (log_elasticity - self.start).square().mean()
+        return found if self.config.kind == "choice" else found + self.config.level_prior * level.square().mean()
 
     def validation_batches(self) -> list[Positions]:
         """Validation rows in their order."""
