@@ -26,7 +26,7 @@ from planogram.data.examples import Examples, load
 from planogram.engines.base import Floats
 from planogram.errors import ConfigError
 from planogram.evaluate.metrics import binary_metrics, per_query
-from planogram.evaluate.offline import source_of
+from planogram.evaluate.sources import source_of
 from planogram.models.backbone import build_backbone, read_architecture
 from planogram.models.pruning import multiplications
 from planogram.registry.bundle import ENGINES, WEIGHTS, BundleManifest, open_bundle
