@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from planogram import config, section
-from planogram.cli.options import Alias, AsJson, Overrides, Reason
+from planogram.cli.options import Alias, AsJson, Config, Overrides, Reason
 from planogram.cli.show import WIDE, print_json, show, show_rows
 from planogram.errors import ConfigError
 
@@ -99,6 +99,32 @@ def _through_gate(
         Console(width=max(Console().width, WIDE)).print(render(outcome, alias))
     if not outcome.promoted:
         raise typer.Exit(1)
+
+
+@models_app.command()
+def report(
+    reference: Annotated[str, typer.Argument(help="NAME:VERSION, NAME@ALIAS or the folder of a bundle.")],
+    out: Annotated[str, typer.Option(help="HTML file.")],
+    config_path: Config = None,
+    settings: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a bundle and write one page about it: figures, slices, wins and losses, robustness, lineage.
+
+    --config and --set take the keys of evaluate. It is compared with the champion of its name, and asked for
+    everything, where they do not say otherwise.
+
+    Example: planogram models report shop-ranker:2 --out report.html --set shop=shop
+    """
+    from planogram.card.run import asked, run
+
+    values = section.values_of(config_path, settings or ()) | {"bundle": reference}
+    given = section.parse(config.EvaluateConfig, values, config_path or "the command line")
+    result = run(asked(given, set(values)), out)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(result["report"])
 
 
 @models_app.command()
