@@ -68,15 +68,16 @@ def compare(judged: Judged, other: Judged) -> dict[str, Any]:
         "metric": judged.metric,
         "mean": float(theirs.mean()),
         "difference": asdict(paired(change.to_numpy(), config.bootstrap, config.seed)),
-        "same_split": _trained_on(other) == judged.source.split.model_dump(mode="json"),
+        "same_split": same_split(judged, other),
         "wins": _shown(judged, other, change[change > EQUAL].sort_values(ascending=False, kind="stable")),
         "losses": _shown(judged, other, change[change < -EQUAL].sort_values(kind="stable")),
     }
 
 
-def _trained_on(judged: Judged) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = judged.manifest.lineage.get("config", {}).get("split")
-    return found
+def same_split(judged: Judged, other: Judged) -> bool:
+    """Whether the other bundle says that it was trained on the split that is measured: else it may know the answers."""
+    trained = other.manifest.lineage.get("config", {}).get("split")
+    return bool(trained == judged.source.split.model_dump(mode="json"))
 
 
 def _shown(judged: Judged, other: Judged, change: "pd.Series[float]") -> list[dict[str, Any]]:

@@ -61,8 +61,9 @@ def _rows(examples: Examples) -> pd.DataFrame:
 
 
 def progress(what: str) -> Watch:
-    """Shows on standard error how many batches of a scoring are done."""
-    return lambda batches: track(batches, what, console=Console(stderr=True), transient=True)
+    """Shows on a terminal's standard error how many batches of a scoring are done."""
+    console = Console(stderr=True)
+    return lambda batches: track(batches, what, console=console, transient=True, disable=not console.is_terminal)
 
 
 class Scorer:

@@ -7,7 +7,7 @@ import pandas as pd
 from planogram.config import GatePolicy
 from planogram.errors import ConfigError
 from planogram.evaluate.calibration import reliability
-from planogram.evaluate.compare import other_of
+from planogram.evaluate.compare import other_of, same_split
 from planogram.evaluate.judged import Judged
 from planogram.evaluate.lexical import bm25
 from planogram.evaluate.lists import by_query
@@ -67,7 +67,8 @@ def _findings(policy: GatePolicy, judged: Judged, champion: Judged | None) -> It
 def _rival(judged: Judged, champion: Judged | None) -> tuple[str, "pd.Series[float]"]:
     """What quality is compared with: its name, and its metric of each query."""
     if champion:
-        return champion.version.reference, champion.queries[judged.metric]
+        known = "" if same_split(judged, champion) else " (trained on another split: it may have seen these queries)"
+        return f"{champion.version.reference}{known}", champion.queries[judged.metric]
     examples = judged.examples
     floor = by_query(examples.grades, bm25(examples.pairs), examples.groups, judged.config.k)
     return LEXICAL, floor[judged.metric]
