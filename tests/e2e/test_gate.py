@@ -39,9 +39,7 @@ def planogram(tmp_path, empty_home):
     return call
 
 
-def test_a_better_bundle_is_promoted_and_a_worse_one_refused_and_reported(
-    planogram, ranked_bundle, ranked_shop, tmp_path
-):
+def test_the_better_of_two_bundles_is_promoted(planogram, ranked_bundle, ranked_shop, tmp_path):
     fair, worse = (
         ranked.edited(ranked_bundle, tmp_path / f"noise-{share}", weights=ranked.noisy(share)) for share in (0.08, 0.3)
     )

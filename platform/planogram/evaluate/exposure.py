@@ -45,7 +45,7 @@ def exposure(judged: Judged) -> dict[str, Any] | None:
     rows = pd.DataFrame({"exposure": seen, "merit": merit, "ratio": (seen / merit).where(merit > 0)})
     return {
         "brands": [
-            {"brand": brand, **{name: float(value) for name, value in row.items() if value == value}}  # noqa: PLR0124
+            {"brand": brand, **{name: float(value) for name, value in row.items() if pd.notna(value)}}
             for brand, row in rows.sort_values("merit", ascending=False).head(SHOWN).iterrows()
         ],
         "largest_ratio": float(ratios.max()) if len(ratios) else None,

@@ -47,7 +47,7 @@ def price(judged: Judged) -> Kinds:
         raise UntoldError("prices hardly differ")
     names = (f"below {low:.2f}", f"{low:.2f} to {high:.2f}", f"{high:.2f} and above")
     medians = {group: prices.reindex(_best(judged, group)).median() for group in judged.lists}
-    return {group: names[int(value >= low) + int(value >= high)] for group, value in medians.items() if value == value}  # noqa: PLR0124 - NaN
+    return {group: names[int(value >= low) + int(value >= high)] for group, value in medians.items() if pd.notna(value)}
 
 
 def traffic(judged: Judged) -> Kinds:
