@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from tests import ranked
 
+from planogram import storage
 from planogram.config import EvaluateConfig
 from planogram.errors import ConfigError
 from planogram.evaluate.exposure import exposure
@@ -165,6 +166,7 @@ def test_a_folder_holds_plots_and_a_row_for_each_query(ranked_bundle, ranked_sho
     for name in ("calibration", "slices", "differences"):
         assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert found["files"][name] == str(tmp_path / "out" / f"{name}.png")
+    assert storage.read_json(found["files"]["result"]) == found
     table = pd.read_parquet(found["files"]["queries"])
     assert len(table) == 48
     assert (table["candidates"] == 8).all()

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from planogram import storage
 from planogram.config import EvaluateConfig
 from planogram.data.examples import TASKS, Examples, Source, load
 from planogram.data.shop import open_shop
@@ -22,6 +23,7 @@ from planogram.evaluate.sources import source_of
 from planogram.registry.bundle import BundleManifest, Head, open_bundle
 from planogram.registry.store import ModelVersion, Registry
 
+RESULT = "evaluation.json"
 # What only a cross-encoder can be asked for.
 DEEPER = ("slices", "compare", "robustness", "out", "floor")
 
@@ -57,7 +59,11 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
     if manifest.kind == "bi-encoder":
         task = config.task or manifest.lineage["config"]["task"]
         return common | retrieval.evaluate(version.path, task, source, config)
-    return common | _evaluate_heads(version, manifest, source, config)
+    result = common | _evaluate_heads(version, manifest, source, config)
+    if config.out:
+        result["files"]["result"] = storage.join(config.out, RESULT)
+        storage.write_json(result["files"]["result"], result)
+    return result
 
 
 def judge(config: EvaluateConfig) -> Judged:

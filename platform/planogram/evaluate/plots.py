@@ -75,6 +75,7 @@ def _intervals(axes: Any, names: list[str], values: list[tuple[float, float, flo
     axes.set_yticks(np.arange(len(names)), names, fontsize=8)
     axes.set(xlabel=label)
     axes.grid(axis="x", alpha=0.3)
+    axes.margins(y=0.5 / len(names))
 
 
 def _figure(width: float, height: float) -> "Figure":
