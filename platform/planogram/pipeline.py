@@ -1,4 +1,4 @@
-"""The whole line in one file: shop -> ranker and encoder -> evaluation -> registry -> server -> three searches."""
+"""The whole line in one file: shop -> ranker, encoder, demand model -> registry -> server -> searches and prices."""
 
 import hashlib
 import json
@@ -11,11 +11,12 @@ from rich.table import Table
 
 from planogram import finetune, storage
 from planogram.cluster import connect
-from planogram.config import DemoConfig, EvaluateConfig, FinetuneConfig
+from planogram.config import DemandConfig, DemoConfig, EvaluateConfig, FinetuneConfig
 from planogram.data.simulate import simulate
 from planogram.data.sources import open_shop, prepare, read_table
 from planogram.data.splits import assign
 from planogram.evaluate import offline
+from planogram.models.backbone import SCRATCH
 from planogram.registry.store import CHAMPION, Registry
 from planogram.serve import launch
 from planogram.serve.check import IMPORT_PATH, LOOPBACK
@@ -23,7 +24,13 @@ from planogram.serve.haproxy import isolated
 
 MODEL = "shop-ranker"
 ENCODER = "shop-encoder"
+DEMAND = "shop-demand"
 NUM_SEARCHES = 3
+# Heads that begin at the shop's own elasticity learn at a higher rate than a backbone.
+DEMAND_RATE = 2e-3
+# Of a price over its cost, where a product has no floor of its own; and of a change at once.
+MIN_MARGIN = 0.1
+MAX_CHANGE = 0.1
 console = Console()
 
 
@@ -45,15 +52,19 @@ def run(config: DemoConfig, shop: str | None, exit_after: bool) -> None:
         console.rule("evaluate")
         _show_evaluation(ranker, _evaluate(config, shop, ranker["bundle"]))
         console.rule("fine-tune the encoder, which finds by meaning")
-        encoder = finetune.run(_encoder_config(config, shop))
+        trained = {MODEL: ranker, ENCODER: finetune.run(_encoder_config(config, shop))}
+        if priced := _sells_at_prices(shop):
+            console.rule("fine-tune the demand model, which sets prices")
+            trained[DEMAND] = finetune.run(_demand_config(config, shop))
         console.rule("publish")
-        for name, trained in ((MODEL, ranker), (ENCODER, encoder)):
-            _publish(name, trained)
+        for name, made in trained.items():
+            _publish(name, made)
         console.rule("serve")
         queries = _test_queries(config, shop)
-        with launch.serving(_serve_config(config, shop)) as server:
-            for query in queries:
-                _search(server.url, query)
+        with launch.serving(_serve_config(config, shop, priced)) as server:
+            found = [_search(server.url, query) for query in queries]
+            if priced:
+                _price(server.url, found[0])
             _say_what_next(server.url, shop)
             if not exit_after:
                 launch.wait_for_interrupt()
@@ -84,10 +95,43 @@ def _encoder_config(config: DemoConfig, shop: str) -> FinetuneConfig:
     return _resumable(ENCODER, {**shared, "model": "bi-encoder", "backbone": backbone, "train": train}, shop)
 
 
+def _sells_at_prices(shop: str) -> bool:
+    """Whether the shop tells what was bought at which price."""
+    if "interactions" not in open_shop(shop)["tables"]:
+        return False
+    events = read_table(shop, "interactions", ["event_type", "price"])
+    known = bool(events.loc[events["event_type"] == "purchase", "price"].notna().any())
+    if not known:
+        console.print("no purchase has a price: the shop is served without prices")
+    return known
+
+
+def _demand_config(config: DemoConfig, shop: str) -> DemandConfig:
+    backbone = {**config.backbone.model_dump(), "pooling": "mean"}
+    optimizer = {**config.optimizer.model_dump(), "head_learning_rate": DEMAND_RATE}
+    settings = {
+        "task": "demand",
+        "kind": "purchase",
+        "text": config.text.model_dump(),
+        "backbone": backbone,
+        # Of a frozen backbone one process trains the heads in seconds; a scratch backbone knows nothing to freeze.
+        "adapter": {"method": "none" if config.backbone.name == SCRATCH else "head"},
+        "optimizer": optimizer,
+        "train": config.demand_train.model_dump(),
+        "launch": {**config.launch.model_dump(), "workers": 0},
+        "cluster": config.cluster.model_dump(),
+    }
+    return DemandConfig.model_validate(_resumable_settings(DEMAND, settings, shop))
+
+
 def _resumable(name: str, settings: dict[str, Any], shop: str) -> FinetuneConfig:
+    return FinetuneConfig.model_validate(_resumable_settings(name, settings, shop))
+
+
+def _resumable_settings(name: str, settings: dict[str, Any], shop: str) -> dict[str, Any]:
     # The same data and settings are the same run: it goes on, or is there already.
     run = f"demo-{name}-{_digest({**settings, 'data': open_shop(shop)['data_digest']})}"
-    return FinetuneConfig.model_validate({**settings, "name": name, "run": run, "shop": shop})
+    return {**settings, "name": name, "run": run, "shop": shop}
 
 
 def _publish(name: str, trained: dict[str, Any]) -> None:
@@ -114,22 +158,21 @@ def _show_evaluation(trained: dict[str, Any], tested: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _serve_config(config: DemoConfig, shop: str) -> dict[str, Any]:
+def _serve_config(config: DemoConfig, shop: str, priced: bool) -> dict[str, Any]:
+    args: dict[str, Any] = {
+        "ranker": f"{MODEL}@{CHAMPION}",
+        "shop": shop,
+        "retriever": {"encoder": f"{ENCODER}@{CHAMPION}"},
+    }
+    if priced:
+        args["routes"] = ["search", "recommend", "rerank", "price"]
+        args["pricing"] = {"demand": f"{DEMAND}@{CHAMPION}"}
+        args["prices"] = {"min_margin": MIN_MARGIN, "max_change": MAX_CHANGE}
+    application = {"name": "planogram", "route_prefix": "/", "import_path": IMPORT_PATH, "args": args}
     return {
         "proxy_location": "EveryNode",
         "http_options": {"host": LOOPBACK, "port": config.port, "request_timeout_s": 15},
-        "applications": [
-            {
-                "name": "planogram",
-                "route_prefix": "/",
-                "import_path": IMPORT_PATH,
-                "args": {
-                    "ranker": f"{MODEL}@{CHAMPION}",
-                    "shop": shop,
-                    "retriever": {"encoder": f"{ENCODER}@{CHAMPION}"},
-                },
-            }
-        ],
+        "applications": [application],
     }
 
 
@@ -139,7 +182,8 @@ def _test_queries(config: DemoConfig, shop: str) -> list[str]:
     return [str(query) for query in unseen.drop_duplicates().head(NUM_SEARCHES)]
 
 
-def _search(url: str, query: str) -> None:
+def _search(url: str, query: str) -> list[str]:
+    """Ask and show; returns the products that were found."""
     response = httpx.post(f"{url}/search", json={"query": query, "top_k": 5}, timeout=30)
     answer = response.raise_for_status().json()
     reason = f", degraded: {answer['reason']}" if answer["degraded"] else ""
@@ -149,6 +193,18 @@ def _search(url: str, query: str) -> None:
         stock = "" if result["stock"] is None else str(result["stock"])
         score = "" if result["score"] is None else f"{result['score']:.3f}"
         table.add_row(str(result["position"]), result["title"], price, stock, score)
+    console.print(table)
+    return [str(result["product_id"]) for result in answer["results"]]
+
+
+def _price(url: str, products: list[str]) -> None:
+    body = {"items": [{"product_id": product} for product in products]}
+    answer = httpx.post(f"{url}/price", json=body, timeout=30).raise_for_status().json()
+    table = Table("product", "price", "new price", "elasticity", "what set it", title="prices of what was found first")
+    for product in answer["prices"]:
+        elasticity = "" if product["elasticity"] is None else f"{product['elasticity']:.2f}"
+        amounts = ("" if amount is None else f"{amount:.2f}" for amount in (product["current_price"], product["price"]))
+        table.add_row(product["product_id"], *amounts, elasticity, product["rule"])
     console.print(table)
 
 

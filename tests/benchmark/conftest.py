@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -57,8 +57,9 @@ class Stub:
         listening.close()
 
 
-@pytest.fixture
-def stub() -> Iterator[Stub]:
+@contextmanager
+def answering() -> Iterator[Stub]:
+    """A server, as long as it is asked for."""
     server, ready, stopped = Stub(), threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: asyncio.Runner(loop_factory=lambda: loop).run(server.run(ready, stopped)))
@@ -67,3 +68,9 @@ def stub() -> Iterator[Stub]:
     yield server
     loop.call_soon_threadsafe(stopped.set)
     thread.join(20)
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    with answering() as server:
+        yield server

@@ -8,7 +8,9 @@ import pytest
 from planogram.benchmark.bodies import Texts, rerank, workload, zipf
 from planogram.config import RequestsConfig
 from planogram.data.tokenizer import PairTokenizer
-from planogram.errors import ConfigError
+from planogram.errors import ConfigError, DataError
+
+from ..conftest import tiny_products
 
 SMALL = RequestsConfig(documents=3, tokens=20, distinct=5, candidates=7, top_k=2)
 
@@ -55,6 +57,21 @@ def test_repeated_queries_go_where_they_can(tiny_bundle, tiny_shop):
     for shop, path in ((tiny_shop, "/search"), (None, "/v1/rerank")):
         made = workload("cached", Texts(str(tiny_bundle), shop, SMALL), shop)
         assert made.path == path and len(made.order) > 1000 and set(made.order) == set(range(5))
+
+
+def test_prices_are_asked_for_products_that_have_one(tiny_bundle, make_shop):
+    products = [row | {"price": 10.0 if place % 2 else None} for place, row in enumerate(tiny_products())]
+    shop = make_shop(products=products)
+    made = workload("price", Texts(str(tiny_bundle), shop, RequestsConfig(items=5, distinct=3, tokens=16)), shop)
+    assert (made.path, made.pairs, len(made.bodies)) == ("/price", 5, 3)
+    items = [item for body in made.bodies for item in json.loads(body)["items"]]
+    assert {item["product_id"] for item in items} == {row["product_id"] for row in products if row["price"]}
+    assert {item["floor"] for item in items} == {8.0}
+
+
+def test_a_shop_without_prices_is_named(tiny_bundle, tiny_shop):
+    with pytest.raises(DataError, match="no product with a price"):
+        workload("price", Texts(str(tiny_bundle), tiny_shop, RequestsConfig(tokens=16)), tiny_shop)
 
 
 @pytest.mark.parametrize(("exponent", "share"), [(0.0, 1.0), (1.0, 2.0), (2.0, 4.0)])

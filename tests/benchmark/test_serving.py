@@ -1,17 +1,19 @@
 """The benchmark of serving over targets that are stubs: rounds, rows, what is left out, and the report."""
 
 import json
+import shutil
 from contextlib import contextmanager
 
 import pytest
-from tests.benchmark.conftest import ranking, response
+from tests.benchmark.conftest import answering, ranking, response
 
 from planogram import storage
 from planogram.benchmark import serving
-from planogram.benchmark.bodies import Texts
+from planogram.benchmark.bodies import Texts, Workload
 from planogram.benchmark.columns import Column, columns, serve_config
 from planogram.benchmark.load.plan import Load, Sample
 from planogram.benchmark.load.summary import summarize
+from planogram.benchmark.measure import check as answered_rightly
 from planogram.benchmark.measure import load_name, measure_server
 from planogram.benchmark.serving_report import page, render
 from planogram.benchmark.spawn import TargetError
@@ -20,6 +22,8 @@ from planogram.config import BenchmarkServingConfig
 from planogram.errors import ConfigError
 from planogram.section import parse
 from planogram.serve.launch import check
+
+from ..conftest import tiny_products
 
 REQUESTS = {"documents": 2, "tokens": 12, "distinct": 3}
 SHORT = {"seconds": 0.3, "warmup_s": 0.05, "recovery_s": 0.3, "rounds": 2, "clients": [1, 2], "threads": 1}
@@ -62,23 +66,27 @@ def figures(**given):
     return {**summarize(Load([Sample(0, 0.02, 200)], 1.0, 0.0), 10), **given}
 
 
-@pytest.fixture
-def ranking_stub(stub):
-    async def reply(body):
-        asked = json.loads(body)
-        return response(200, ranking([0.5] * len(asked["documents"])), Server_Timing="rank;dur=0.1")
-
-    stub.reply = reply
-    return stub
+async def rank_all(body):
+    asked = json.loads(body)
+    return response(200, ranking([0.5] * len(asked["documents"])), Server_Timing="rank;dur=0.1")
 
 
-@pytest.fixture
-def measured(home, tiny_bundle, ranking_stub, monkeypatch):
+@pytest.fixture(scope="module")
+def measured(empty_home, tmp_path_factory, tiny_bundle):
+    home = shutil.copytree(empty_home, tmp_path_factory.mktemp("serving") / "home")
+    with answering() as stub, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PLANOGRAM_HOME", str(home))
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        stub.reply = rank_all
+        return measure(tiny_bundle, stub, monkeypatch)
+
+
+def measure(tiny_bundle, stub, monkeypatch):
     from planogram.benchmark.bodies import rerank
 
     asked = config(tiny_bundle, loads=[0.5, 3.0])
     made = {"rerank": rerank(Texts(str(tiny_bundle), None, asked.requests))}
-    targets = [Target("ours", ranking_stub.url), Target("peer", ranking_stub.url), Target("broken", fails="no port")]
+    targets = [Target("ours", stub.url), Target("peer", stub.url), Target("broken", fails="no port")]
     monkeypatch.setattr(serving, "columns", lambda *_: [Column(one, "openvino-int8", made) for one in targets])
     loop = {("rerank", load_name(1)): figures(server_cpu=1.0, cpu_ms=20.0, offered_per_s=None, normal_after_s=None)}
     monkeypatch.setattr(serving, "measure_engine", lambda *_: loop)
@@ -135,16 +143,16 @@ def test_a_report_names_what_its_figures_do_not_say(measured):
     assert render(result).renderables[0].columns[0].header == "target"
 
 
-def test_an_answer_without_all_scores_is_no_measurement(ranking_stub, tiny_bundle):
+def test_an_answer_without_all_scores_is_no_measurement(stub, tiny_bundle):
     from planogram.benchmark.bodies import rerank
 
     async def one(_):
         return response(200, ranking([0.5]))
 
-    ranking_stub.reply = one
+    stub.reply = one
     asked = config(tiny_bundle)
     column = Column(
-        Target("x", ranking_stub.url), "torch-fp32", {"rerank": rerank(Texts(str(tiny_bundle), None, asked.requests))}
+        Target("x", stub.url), "torch-fp32", {"rerank": rerank(Texts(str(tiny_bundle), None, asked.requests))}
     )
     with pytest.raises(TargetError, match="every document"):
         measure_server(asked, column, Here())
@@ -170,6 +178,25 @@ def test_columns_are_ours_with_every_engine_flags_and_cache_and_the_peers(tiny_b
         check(column.target.config)
 
 
+def test_prices_are_served_by_the_demand_model(tiny_bundle, make_shop):
+    shop = make_shop(products=[row | {"price": 9.0} for row in tiny_products()])
+    asked = config(tiny_bundle, shop=shop, workloads=["price"], demand="shop-demand@champion", peers=[])
+    (column,) = columns(asked, str(tiny_bundle), Texts(str(tiny_bundle), shop, asked.requests))
+    (application,) = column.target.config["applications"]
+    assert application["args"]["pricing"]["demand"] == "shop-demand@champion"
+    assert "Pricer" in [one["name"] for one in application["deployments"]]
+    check(column.target.config)
+
+
+def test_a_fallback_s_answer_is_no_measurement(stub, tiny_bundle):
+    async def degraded(_):
+        return response(200, b'{"degraded": true, "reason": "the ranker is late"}')
+
+    stub.reply = degraded
+    with pytest.raises(TargetError, match="the ranker is late"):
+        answered_rightly(Running(stub.url, 0), Workload("/search", [b"{}"], [0], 1, []))
+
+
 def test_flags_are_those_of_ray():
     assert len({tuple(values.items()) for values in FLAGS.values()}) == 4
     assert set(FLAGS["both"].values()) == {"1"} and set(FLAGS["none"].values()) == {"0"}
@@ -185,6 +212,7 @@ def test_a_config_names_the_deployments_that_there_are():
     ("given", "said"),
     [
         ({"workloads": ["search"]}, "needs `shop`"),
+        ({"workloads": ["price"], "shop": "x"}, "needs `demand`"),
         ({"requests": {"tokens": None}}, "name `shop`"),
         ({"flag": 1}, "flags"),
     ],

@@ -48,7 +48,19 @@ def test_413_over_http_with_and_without_a_length(client):
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", b"\xff\xfe", b"nul", b'{"a":1,}', b"[1]2", b'{"a": NaN}', b"[Infinity]", b"-Infinity", b"1" * 5000]
+    "body",
+    [
+        b"{",
+        b"\xff\xfe",
+        b"nul",
+        b'{"a":1,}',
+        b"[1]2",
+        b'{"a": NaN}',
+        b"[Infinity]",
+        b"-Infinity",
+        b"[1e999]",
+        b"1" * 5000,
+    ],
 )
 def test_what_is_not_json_is_malformed(body):
     with pytest.raises(MalformedError):

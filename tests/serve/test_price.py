@@ -33,12 +33,14 @@ def bundle(tmp_path, backend):
     return tmp_path / "demand"
 
 
+PRICES = {"min_margin": 0.05, "max_change": 0.2}
+
+
 @pytest.fixture
 def desk_args(tmp_path):
     (tmp_path / "prices").mkdir()
     return {
         "demand": "fake-demand",
-        "policy": {"min_margin": 0.05, "max_change": 0.2},
         "audit": str(tmp_path / "prices" / "audit.jsonl"),
         "kill_switch": str(tmp_path / "prices" / "STOP"),
     }
@@ -46,7 +48,7 @@ def desk_args(tmp_path):
 
 @pytest.fixture
 def client(make_client, bundle, desk_args):
-    return make_client(routes=["price"], pricing=desk_args, follow={"period_s": 0})
+    return make_client(routes=["price"], pricing=desk_args, prices=PRICES, follow={"period_s": 0})
 
 
 def ask(client, *items, **more):
@@ -148,7 +150,10 @@ def test_every_price_is_in_the_audit_and_made_again_from_it(client, desk_args):
 def test_a_price_that_cannot_be_recorded_does_not_change(make_client, bundle, desk_args, tmp_path):
     (tmp_path / "full").write_text("no folder")
     client = make_client(
-        routes=["price"], pricing={**desk_args, "audit": str(tmp_path / "full" / "audit.jsonl")}, follow={"period_s": 0}
+        routes=["price"],
+        pricing={**desk_args, "audit": str(tmp_path / "full" / "audit.jsonl")},
+        prices=PRICES,
+        follow={"period_s": 0},
     )
     answer = ask(client, "p-2")
     assert (answer["degraded"], answer["reason"]) == (True, "pricing_failed")
@@ -177,6 +182,14 @@ def test_an_explanation_draws_the_curve(client):
     assert found["curve"][0]["price"] == found["bounds"][0]
     assert all(point["units_low"] <= point["units"] <= point["units_high"] for point in found["curve"])
     assert ask(client, "p-2")["prices"][0]["curve"] is None
+
+
+def test_rules_of_prices_change_without_a_restart(client, backend):
+    before = ask(client, "p-2")["prices"][0]
+    backend.set_policy(prices={**PRICES, "max_change": 0.01})
+    after = ask(client, "p-2")["prices"][0]
+    assert after["bounds"] == pytest.approx([19.8, 20.2])
+    assert before["bounds"][1] > after["bounds"][1]
 
 
 def test_a_product_twice_is_refused(client):

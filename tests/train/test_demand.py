@@ -195,7 +195,7 @@ def test_an_evaluation_stands_beside_what_needs_no_model(trained, demand_shop):
     metrics = result["metrics"]
     assert (result["examples"], result["queries"]) == (24 * 8, 24)
     assert metrics["wape"] < metrics["last.wape"]
-    assert {"mean_4.wape", "boosting.wape", "log_loss", "elasticity"} <= metrics.keys()
+    assert {"mean_4.wape", "lightgbm.wape", "log_loss", "elasticity"} <= metrics.keys()
 
 
 def test_the_server_prices_as_a_repricing_does(monkeypatch, trained, demand_shop, tiny_bundle, tmp_path):
@@ -204,10 +204,9 @@ def test_the_server_prices_as_a_repricing_does(monkeypatch, trained, demand_shop
 
     policy = {"min_margin": 0.05, "max_change": 0.1}
     switch = str(tmp_path / "STOP")
-    common = {"demand": trained["bundle"], "policy": policy, "kill_switch": switch}
-    made = run(
-        RepriceConfig.model_validate({**common, "shop": demand_shop, "out": str(tmp_path / "prices"), "workers": 0})
-    )
+    common = {"demand": trained["bundle"], "kill_switch": switch}
+    asked = {**common, "policy": policy, "shop": demand_shop, "out": str(tmp_path / "prices"), "workers": 0}
+    made = run(RepriceConfig.model_validate(asked))
     table = pd.read_parquet(made["table"]).set_index("product_id")
     args = AppArgs.model_validate(
         {
@@ -217,12 +216,13 @@ def test_the_server_prices_as_a_repricing_does(monkeypatch, trained, demand_shop
             "engine": {"threads": 1},
             "retriever": {"folder": str(tmp_path / "indexes"), "threads": 1},
             "pricing": {**common, "engine": {"threads": 1}, "audit": str(tmp_path / "audit.jsonl")},
+            "prices": policy,
             "follow": {"period_s": 0},
         }
     )
     ids = list(table.index)
-    asked = whole(monkeypatch)
-    (answer,) = asked(args, [("/price", {"items": [{"product_id": name} for name in ids], "explain": True})])
+    ask = whole(monkeypatch)
+    (answer,) = ask(args, [("/price", {"items": [{"product_id": name} for name in ids], "explain": True})])
     assert not answer["degraded"], answer["reason"]
     for found in answer["prices"]:
         row = table.loc[found["product_id"]]
@@ -244,3 +244,31 @@ def test_heads_alone_learn_from_texts_that_are_read_once(trained, in_home, deman
     assert min(losses) < losses[0]
     measured = run(EvaluateConfig(bundle=made["bundle"], shop=demand_shop, workers=0, part="valid"))
     assert measured["metrics"]["log_loss"] == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_a_demand_model_becomes_smaller_and_says_the_same(trained, demand_shop, tmp_path):
+    from planogram.compress.run import run
+    from planogram.config import CompressConfig
+
+    engines = ["openvino-fp32", "openvino-int8"]
+    quantize = {"calibration_pairs": 12, "smooth_quant": [0.5]}
+    asked = {"bundle": trained["bundle"], "shop": demand_shop, "engines": engines, "out": str(tmp_path / "small")}
+    made = run(CompressConfig.model_validate({**asked, "quantize": quantize}))
+    parity = made["engines"]
+    assert parity["openvino-fp32"]["max_difference"] < 1e-4 and not parity["openvino-fp32"]["faults"]
+    assert parity["openvino-int8"]["mean_difference"] < 0.05
+    texts = [("", product["title"]) for product in tiny_products()]
+    logits = [load_engine(made["bundle"], name) for name in ("torch-fp32", "openvino-int8")]
+    exact, small = (engine.infer(engine.tokenize(texts)) for engine in logits)
+    assert np.abs(exact - small).mean() < 0.05
+    assert (Path(made["bundle"]) / BASELINE).is_file()
+
+
+def test_a_demand_model_is_not_pruned(trained, demand_shop, tmp_path):
+    from planogram.compress.run import run
+    from planogram.config import CompressConfig
+    from planogram.errors import ConfigError
+
+    asked = {"bundle": trained["bundle"], "shop": demand_shop, "prune": {"layers": 1}, "out": str(tmp_path / "small")}
+    with pytest.raises(ConfigError, match="demand model"):
+        run(CompressConfig.model_validate(asked))

@@ -18,6 +18,8 @@ from planogram.registry.bundle import BundleManifest, open_bundle
 STREAM = 20_000
 MOST_PRODUCTS = 5000
 WORDS_PER_QUERY = 3
+# Of a product's price.
+FLOOR = 0.8
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Workload:
         path: of the route.
         bodies: different ones, as JSON.
         order: which of them are sent, in turn.
-        pairs: that the ranker scores for one request.
+        pairs: that the ranker scores for one request; of `price` its products.
         texts: (query, documents) of each body, where the request brings its documents.
     """
 
@@ -111,6 +113,8 @@ class Texts:
 def workload(name: WorkloadName, texts: Texts, shop: str | None) -> Workload:
     """The requests of a workload; repeated queries go to `/search` where there is a shop, else to `/v1/rerank`."""
     config = texts.config
+    if name == "price" and shop:
+        return _price(shop, config)
     made = _search(texts) if name == "search" or (name == "cached" and shop) else rerank(texts)
     order = zipf(len(made.bodies), config.zipf, config.seed) if name == "cached" else made.order
     return Workload(made.path, made.bodies, order, made.pairs, made.texts)
@@ -129,6 +133,19 @@ def _search(texts: Texts) -> Workload:
     wanted = {"num_candidates": config.candidates, "top_k": config.top_k}
     bodies = [_json({"query": query, **wanted}) for query in queries]
     return Workload("/search", bodies, list(range(len(bodies))), config.candidates, [])
+
+
+def _price(shop: str, config: RequestsConfig) -> Workload:
+    """Products with a price, each with a floor, so that all of them are decided."""
+    products = read_table(shop, "products", ["product_id", "price"])
+    priced = products[products["price"] > 0].sample(frac=1.0, random_state=config.seed)
+    if priced.empty:
+        raise DataError(f"{shop} has no product with a price", remedy="name another shop")
+    known = zip(priced["product_id"], priced["price"] * FLOOR, strict=True)
+    items = [{"product_id": str(product), "floor": round(float(floor), 2)} for product, floor in known]
+    starts = (number * config.items for number in range(config.distinct))
+    bodies = [_json({"items": [items[(start + k) % len(items)] for k in range(config.items)]}) for start in starts]
+    return Workload("/price", bodies, list(range(len(bodies))), config.items, [])
 
 
 def zipf(size: int, exponent: float, seed: int) -> list[int]:

@@ -58,11 +58,13 @@ def _ours(
     cached: bool,
 ) -> Column:
     engine, flags = which
+    priced = {"pricing": {"demand": config.demand, "engine": {"engine": config.demand_engine}}}
     args = {
-        "routes": ["search", "rerank"] if config.shop else ["rerank"],
+        "routes": ["rerank", *(["search"] if config.shop else []), *(["price"] if "price" in made else [])],
         "engine": {"engine": engine, "threads": threads_of(config)},
         "ranker": bundle,
         **({"shop": config.shop} if config.shop else {}),
+        **(priced if "price" in made else {}),
         **(config.cache_on if cached else config.cache_off),
     }
     name = f"planogram/{engine}/{flags}{'/cache' if cached else ''}"
@@ -80,6 +82,7 @@ def serve_config(args: dict[str, Any], ranker: dict[str, Any] | None = None) -> 
     """
     one = {"autoscaling_config": {"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 64}}
     names = ["Gateway", *(["Retriever"] if "search" in args["routes"] else [])]
+    names += ["Pricer"] if "price" in args["routes"] else []
     deployments = [{"name": name, **one} for name in names] + [{"name": "Ranker", **one, **(ranker or {})}]
     application = {
         "name": "planogram",

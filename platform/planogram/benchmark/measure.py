@@ -1,5 +1,6 @@
 """One round of one target: it starts, answers rightly, warms up, and is measured under each load."""
 
+import json
 from dataclasses import replace
 
 import httpx
@@ -91,9 +92,12 @@ def check(running: Running, workload: Workload) -> None:
     """Ask once.
 
     Raises:
-        TargetError: the answer is not 200, or does not score every document.
+        TargetError: the answer is not 200, is a fallback's, or does not score every document.
     """
     answer = ask(running, workload.path, workload.bodies[0])
+    if json.loads(answer).get("degraded"):
+        said = answer.decode()[:MAX_MESSAGE_CHARS]
+        raise TargetError(f"{workload.path} answers by a fallback: {said}", remedy="look at the target's log")
     if workload.texts and len(scores(answer) or ()) != len(workload.texts[0][1]):
         raise TargetError(f"{workload.path} does not score every document", remedy="look at the target's log")
 

@@ -46,12 +46,14 @@ def kind_of(path: str) -> Kind:
         ConfigError: such a model has no export.
     """
     folder, manifest = open_bundle(path)
+    if manifest.demand:
+        return DemandKind(path, manifest)
     if manifest.kind == "cross-encoder":
         return CrossEncoderKind(path, manifest)
     if manifest.kind == "bi-encoder":
         return BiEncoderKind(folder, manifest)
     raise ConfigError(
-        f"{path} is a {manifest.kind}", allowed="a cross-encoder or a bi-encoder", remedy="choose another bundle"
+        f"{path} is a {manifest.kind}", allowed="a cross-encoder, a demand model or a bi-encoder", remedy="choose another bundle"
     )
 
 
@@ -72,6 +74,19 @@ class CrossEncoderKind:
         """Of the first head."""
         engine = load_engine(path, name)
         return score(engine, examples.pairs, batch_tokens, examples.features).values[:, 0]
+
+
+class DemandKind(CrossEncoderKind):
+    """Scores a product in two lists: in those of an even number by its level, in the others by its log elasticity.
+
+    Both are means over the members.
+    """
+
+    def scores(self, path: str, name: EngineName, examples: Examples, batch_tokens: int) -> Floats:
+        """Of level, or of elasticity, by the list."""
+        logits = score(load_engine(path, name), examples.pairs, batch_tokens, examples.features).values
+        level, log_elasticity = logits[:, 0::2].mean(axis=1), logits[:, 1::2].mean(axis=1)
+        return np.where(examples.groups % 2 == 0, level, log_elasticity).astype(np.float32)
 
 
 class BiEncoderKind:

@@ -5,6 +5,7 @@ import json
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from safetensors.torch import save_file
 
 from planogram import finetune, storage
@@ -13,6 +14,8 @@ from planogram.compress.quantize import sample
 from planogram.compress.vocabulary import trim_embeddings, trim_tokenizer, used_tokens
 from planogram.config import ALL_SOURCES, AdapterConfig, CompressConfig, EvaluateConfig, FinetuneConfig, PruneConfig
 from planogram.data.examples import Examples, corpus, load
+from planogram.data.examples.base import product_texts, text_columns
+from planogram.data.shop import read_table
 from planogram.data.tokenizer import TOKENIZER_FILE, PairTokenizer
 from planogram.engines.torch import TorchEngine
 from planogram.errors import ConfigError
@@ -21,13 +24,41 @@ from planogram.registry.bundle import WEIGHTS, BundleManifest, open_bundle, writ
 from planogram.registry.store import ModelVersion
 from planogram.section import parse
 
+# Products of a list in which a demand model's export is compared.
+LIST_SIZE = 50
+
 
 def examples_of(
     task: str, manifest: BundleManifest, config: CompressConfig, part: Literal["train", "test"]
 ) -> Examples:
-    """Of a task, as the model was trained on them."""
+    """Of a task, as the model was trained on them; of a demand model, products.
+
+    Raises:
+        ConfigError: a demand model that reads features beside the text: they are of a week, and not of a product.
+    """
+    if manifest.demand:
+        return _products(manifest, config, part)
     asked = EvaluateConfig(bundle=config.bundle, shop=config.shop, split=config.split, part=part)
     return load(task, source_of(manifest, asked))
+
+
+def _products(manifest: BundleManifest, config: CompressConfig, part: str) -> Examples:
+    """Every other product of the shop, each in a list of levels and in one of elasticities; see `DemandKind`."""
+    if manifest.features.width:
+        raise ConfigError(
+            f"{manifest.name} reads features beside the text",
+            allowed="a demand model of texts alone",
+            remedy="train one without tower.features",
+        )
+    fields = manifest.text_fields
+    products = read_table(config.shop, "products", text_columns(fields))
+    texts = [text for text in product_texts(products, fields, manifest.text_language).values() if text]
+    own = texts[0 if part == "train" else 1 :: 2]
+    lists = 2 * (np.arange(len(own)) // LIST_SIZE)
+    both = [("", text) for text in own] * 2
+    ones = np.ones(len(both))
+    groups, none = np.concatenate([lists, lists + 1]).astype(np.int64), np.zeros(len(both), dtype=np.int64)
+    return Examples(both, np.zeros(len(both)), groups, ones, none, pd.DataFrame(index=range(len(both))))
 
 
 def smaller(config: CompressConfig, version: ModelVersion) -> str:
@@ -41,6 +72,8 @@ def smaller(config: CompressConfig, version: ModelVersion) -> str:
         TrainingError: a training failed; the same configuration again goes on with it.
     """
     assert config.prune is not None
+    if open_bundle(version.path)[1].demand:
+        raise ConfigError(f"{version.reference} is a demand model", allowed="a ranker", remedy="leave out `prune`")
     whole = TorchEngine(version.path, device="cpu", merged=True)
     run = config.recovery.run or f"{whole.manifest.name[:40]}-{digest_of(config, version)}"
     path = version.path

@@ -9,7 +9,7 @@ from planogram.section import Section
 
 ServeFlags = Literal["none", "throughput", "haproxy", "both"]
 PeerName = Literal["infinity-torch", "infinity-onnx", "infinity-onnx-int8", "sentence-transformers"]
-WorkloadName = Literal["rerank", "search", "cached"]
+WorkloadName = Literal["rerank", "search", "cached", "price"]
 ScenarioName = Literal["kill", "freeze", "overload", "redeploy", "autoscale", "hostile"]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -25,6 +25,7 @@ class RequestsConfig(Section):
     distinct: int = Field(64, ge=1, description="different requests, which take turns")
     candidates: int = Field(100, ge=1, le=1000, description="products that `/search` retrieves and ranks")
     top_k: int = Field(10, ge=1, le=200, description="results of `/search`")
+    items: int = Field(16, ge=1, le=1000, description="products of one request to `/price`")
     zipf: float = Field(1.0, ge=0, description="exponent of the `cached` stream: the k-th query has weight 1 / k^zipf")
     timeout_s: float = Field(30.0, gt=0, description="after which a client gives up")
     seed: int = Field(0, ge=0)
@@ -37,8 +38,12 @@ class BenchmarkServingConfig(Section):
     bundle: str = Field(..., description="registry reference or folder of a cross-encoder")
     shop: str | None = Field(None, description="prepared shop that gives texts and queries; absent: random words")
     workloads: Annotated[tuple[WorkloadName, ...], Field(strict=False)] = Field(
-        ("rerank",), min_length=1, description="`search` needs a shop; `cached`: repeated queries, cache on and off"
+        ("rerank",),
+        min_length=1,
+        description="`search` and `price` need a shop; `cached`: repeated queries, cache on and off",
     )
+    demand: str | None = Field(None, description="registry reference or folder of a demand model, which `price` needs")
+    demand_engine: EngineName = Field("torch-fp32", description="of the demand model")
     engines: Annotated[tuple[EngineName, ...], Field(strict=False)] = Field(
         ("openvino-int8",), min_length=1, description="of the server and of the raw loop; peers stand beside the first"
     )
@@ -73,8 +78,10 @@ class BenchmarkServingConfig(Section):
 
     @model_validator(mode="after")
     def _there_are_texts(self) -> "BenchmarkServingConfig":
-        if self.shop is None and "search" in self.workloads:
-            raise ValueError("the workload `search` needs `shop`: name a prepared shop, or drop it from `workloads`")
+        for name in {"search", "price"} & set(self.workloads) if self.shop is None else ():
+            raise ValueError(f"the workload `{name}` needs `shop`: name a prepared shop, or drop it from `workloads`")
+        if "price" in self.workloads and self.demand is None:
+            raise ValueError("the workload `price` needs `demand`: name a demand model, or drop it from `workloads`")
         if self.shop is None and self.requests.tokens is None:
             raise ValueError("requests.tokens is absent, which takes the shop's texts as they are: name `shop`")
         return self

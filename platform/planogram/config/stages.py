@@ -295,6 +295,10 @@ class DemoConfig(Section):
     encoder_train: TrainConfig = Field(
         TrainConfig(epochs=1, micro_batch=32, validations_per_epoch=1), description="as `train`, of the encoder"
     )
+    demand_train: TrainConfig = Field(
+        TrainConfig(epochs=4, micro_batch=128, list_size=16, validations_per_epoch=1),
+        description="as `train`, of the demand model, whose heads alone learn",
+    )
     launch: LaunchConfig = LaunchConfig()
     cluster: ClusterConfig = ClusterConfig()
     port: int = Field(8000, ge=1, le=65535)

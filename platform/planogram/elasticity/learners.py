@@ -179,7 +179,7 @@ class BoostedPoisson:
 LEARNERS: dict[LearnerName, MakeLearner] = {"ridge": RidgeDummies, "boosting": BoostedDummies}
 
 
-def few_threads(rows: int) -> AbstractContextManager[Any]:
+def _few_threads(rows: int) -> AbstractContextManager[Any]:
     """Boosted trees on few rows take one thread: more wait for each other longer than they compute."""
     return threadpool_limits(1, "openmp") if rows < FEW_ROWS else nullcontext()
 
@@ -194,12 +194,12 @@ class _Trees:
         self.model = HistGradientBoostingRegressor(
             loss=loss, learning_rate=0.05, max_iter=150, max_leaf_nodes=15, min_samples_leaf=20, random_state=0
         )
-        with few_threads(len(target)):
+        with _few_threads(len(target)):
             self.model.fit(columns, target, sample_weight=weights)
 
     def predict(self, columns: Floats) -> Floats:
         """(rows,) expectations."""
-        with few_threads(len(columns)):
+        with _few_threads(len(columns)):
             return np.asarray(self.model.predict(columns))
 
 

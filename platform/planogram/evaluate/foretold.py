@@ -8,7 +8,7 @@ import pandas as pd
 
 from planogram.config import DemandConfig, EvaluateConfig
 from planogram.elasticity.demand import load_rows
-from planogram.elasticity.learners import few_threads
+from planogram.elasticity.learners import FEW_ROWS
 from planogram.elasticity.logit import fit_logit, make_choices, negative_log_likelihood
 from planogram.elasticity.loglog import slopes
 from planogram.elasticity.rows import DemandRows
@@ -29,7 +29,7 @@ def evaluate(path: str, manifest: BundleManifest, config: EvaluateConfig) -> dic
 
     Returns:
         `examples`, `queries` (choice sets, or products), `metrics` (of `demand_metrics`; floors under `last`, `mean_4`
-        and `boosting` for units, and `MARKET.log_loss`, `MARKET.shares.log_loss` and `MARKET.logit.log_loss` for
+        and `lightgbm` for units, and `MARKET.log_loss`, `MARKET.shares.log_loss` and `MARKET.logit.log_loss` for
         choices; `own_elasticity.correlation` and `.spearman`: of the text's elasticities with estimates from the
         products' own rows of the part), `intervals` and `lexical` (both empty).
     """
@@ -71,7 +71,7 @@ def _floors(rows: DemandRows, chosen: Integers) -> dict[str, float]:
     """The period before, the mean of four, and boosted trees that are given the price and all that is known."""
     outcome = rows.outcome[chosen]
     found = {name: np.expm1(rows.known[name].to_numpy()[chosen]) for name in ("last", "mean_4") if name in rows.known}
-    found["boosting"] = _boosted(rows, chosen)
+    found["lightgbm"] = _boosted(rows, chosen)
     metrics: dict[str, float] = {}
     for name, expected in found.items():
         filled = np.where(np.isnan(expected), outcome.mean(), expected)
@@ -81,18 +81,20 @@ def _floors(rows: DemandRows, chosen: Integers) -> dict[str, float]:
 
 
 def _boosted(rows: DemandRows, chosen: Integers) -> Floats:
-    """Gradient boosting over histograms, as LightGBM (Ke et al. 2017), in scikit-learn, of Poisson deviance.
+    """LightGBM (Ke et al. 2017) of Poisson deviance, which may do with the price what it wants.
 
     Not from the offset: the product's mean in it leaves the row out, and so tells trees the row's own outcome.
     """
-    from sklearn.ensemble import HistGradientBoostingRegressor
+    import lightgbm
 
     frame = rows.known.select_dtypes("number").assign(price=rows.price, log_price=rows.log_price)
-    trees = HistGradientBoostingRegressor(loss="poisson", learning_rate=0.05, max_iter=300, random_state=0)
     fitted = rows.rows("train")
-    with few_threads(len(fitted)):
-        trees.fit(frame.iloc[fitted], rows.outcome[fitted])
-        return np.asarray(trees.predict(frame.iloc[chosen]), dtype=np.float64)
+    threads = 1 if len(fitted) < FEW_ROWS else None
+    trees = lightgbm.LGBMRegressor(
+        objective="poisson", learning_rate=0.05, n_estimators=300, random_state=0, n_jobs=threads, verbose=-1
+    )
+    trees.fit(frame.iloc[fitted], rows.outcome[fitted])
+    return np.asarray(trees.predict(frame.iloc[chosen]), dtype=np.float64)
 
 
 def _own_elasticities(rows: DemandRows, chosen: Integers, logits: npt.NDArray[np.float32]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The body of a request, checked while it is read: its length, its media type, and that it is plain JSON."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -84,7 +85,7 @@ def check_json(body: bytes, max_depth: int) -> None:
     too_deep = RequestError("the body nests too deep", allowed=f"at most {max_depth} levels", remedy="flatten it")
     try:
         # Decoded here: json.loads would also take UTF-16, and bytes that are not UTF-8.
-        value = json.loads(body.decode(), parse_constant=_refuse_constant)
+        value = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_finite)
         if SURROGATE.search(body):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -110,6 +111,12 @@ def _children(node: Any) -> list[Any]:
 
 def _refuse_constant(name: str) -> None:
     raise MalformedError(f"the body holds {name}", allowed="finite numbers")
+
+
+def _finite(number: str) -> float:
+    if math.isinf(value := float(number)):
+        raise MalformedError("the body holds a number beyond all floats", allowed="finite numbers")
+    return value
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -1,4 +1,4 @@
-"""What pricing needs beside a request: the shop's policy, the kill switch, the audit, and what products cost before."""
+"""What pricing needs beside a request: the kill switch, the audit, and what products cost before."""
 
 import logging
 from collections.abc import Mapping
@@ -8,7 +8,6 @@ from planogram import storage
 from planogram.pricing.curve import Kind
 from planogram.pricing.demand import Known
 from planogram.pricing.paths import default_audit, open_switch
-from planogram.pricing.policy import PricePolicy
 from planogram.pricing.replay import DecisionLog
 from planogram.pricing.switch import KillSwitch
 from planogram.registry.bundle import BASELINE, Baseline, open_bundle
@@ -29,13 +28,11 @@ class PriceDesk:
     """One for each gateway replica.
 
     Attributes:
-        policy: of the shop.
         kind: of the demand model.
         switch: while it is on, no price changes.
         log: of every decision.
     """
 
-    policy: PricePolicy
     kind: Kind
     switch: KillSwitch
     log: DecisionLog
@@ -44,7 +41,7 @@ class PriceDesk:
     @classmethod
     def open(cls, args: PricingArgs, kind: Kind) -> "PriceDesk":
         """The desk that the application's arguments describe."""
-        return cls(args.policy, kind, open_switch(args.kill_switch), DecisionLog(args.audit or default_audit()))
+        return cls(kind, open_switch(args.kill_switch), DecisionLog(args.audit or default_audit()))
 
     def baseline(self, model: ModelInfo) -> Mapping[str, Known]:
         """What the products of a bundle were expected to cost and to sell.

@@ -1,10 +1,11 @@
-"""How a shop orders its results: weights, diversity and rules, made from plain values and replaced as a whole."""
+"""How a shop orders its results and sets its prices: made from plain values, and replaced as a whole."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from planogram.pricing.policy import PricePolicy
 from planogram.section import Section
 from planogram.serve.backend import ModelInfo
 from planogram.serve.blend import Blend, BlendArgs, recommend_blend, search_blend
@@ -23,6 +24,7 @@ class PolicyArgs(Section):
     blend: BlendArgs = BlendArgs()
     diversity: DiversityArgs = DiversityArgs()
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = Field((), description="all that hold are applied")
+    prices: PricePolicy = Field(PricePolicy(), description="what prices are chosen for, and what they keep to")
 
     @model_validator(mode="after")
     def _names_are_different(self) -> "PolicyArgs":
@@ -34,7 +36,7 @@ class PolicyArgs(Section):
 
 @dataclass(frozen=True)
 class Policy:
-    """How results are ordered.
+    """How results are ordered, and what prices keep to.
 
     Attributes:
         search, recommend: weights of the two routes.
@@ -45,6 +47,7 @@ class Policy:
     recommend: Blend
     diversity: float
     rules: tuple[Rule, ...]
+    prices: PricePolicy
 
     @classmethod
     def of(cls, args: PolicyArgs, model: ModelInfo, *, sequencer: bool = False) -> "Policy":
@@ -64,6 +67,7 @@ class Policy:
             recommend=recommend_blend(args.blend, model, sequencer=sequencer),
             diversity=args.diversity.weight,
             rules=args.rules,
+            prices=args.prices,
         )
 
 

@@ -46,9 +46,9 @@ class _Priced:
 
 async def price(request: PriceRequest, backend: Backend, desk: PriceDesk, args: AppArgs, call: Call) -> PriceResponse:
     """Decide prices. Where the catalogue, the demand model or the audit fails, prices stay and the answer says so."""
-    policy = (
-        desk.policy if request.objective is None else desk.policy.model_copy(update={"objective": request.objective})
-    )
+    policy = backend.policy.prices
+    if request.objective is not None:
+        policy = policy.model_copy(update={"objective": request.objective})
     items = [_item(asked, {}) for asked in request.items]
     try:
         found = await backend.lookup([item.product_id for item in request.items], Filters())

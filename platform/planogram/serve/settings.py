@@ -6,7 +6,6 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from planogram.config import EngineName
-from planogram.pricing.policy import PricePolicy
 from planogram.section import Section, parse
 from planogram.serve.cache import Cache, open_cache
 from planogram.serve.policy import PolicyArgs
@@ -150,7 +149,6 @@ class PricingArgs(Section):
 
     demand: str = Field(..., description="the bundle of a demand model: name, name@alias, name:version, or folder")
     engine: EngineArgs = EngineArgs()
-    policy: PricePolicy = PricePolicy()
     audit: str | None = Field(
         None, description="file that every decision is recorded in; absent: PLANOGRAM_HOME/prices/audit.jsonl"
     )
@@ -175,7 +173,7 @@ class TracingArgs(Section):
 
 
 class AppSettings(PolicyArgs):
-    """The fields of `AppArgs`. `blend`, `diversity` and `rules` can be changed later by the Gateway's `user_config`."""
+    """The fields of `AppArgs`; those of `PolicyArgs` can be changed later by the Gateway's `user_config`."""
 
     routes: tuple[RouteName, ...] = Field(("search", "recommend", "rerank"), strict=False, min_length=1)
     ranker: str = Field(..., description="name, name@alias, name:version, or the folder of a bundle")

@@ -20,6 +20,8 @@ from planogram.serve.settings import AppArgs
 
 EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
+# Errors of a request that has none.
+WITHOUT_A_BODY = (401, 403, 429, 500, 503, 504)
 
 
 def _check_texts(value: Any) -> Any:
@@ -169,7 +171,8 @@ def embeddings_router(backend: Backend, args: AppArgs) -> APIRouter:
 
 def models_router(backend: Backend, args: AppArgs) -> APIRouter:
     """`GET /v1/models`."""
-    router = APIRouter(tags=["status"])
+    documented = documented_errors(MODELS)
+    router = APIRouter(tags=["status"], responses={status: documented[status] for status in WITHOUT_A_BODY})
 
     @router.get(MODELS, summary="The models that are served (OpenAI)")
     async def get_models(call: CurrentCall) -> dict[str, Any]:
