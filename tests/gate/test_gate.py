@@ -138,6 +138,14 @@ def test_without_a_champion_bm25_has_to_be_beaten(registry, ranked_bundle, polic
     assert "against BM25" in outcome.findings[0].sentence
 
 
+def test_a_champion_without_the_export_needs_an_engine_of_its_own(registry, ranked_bundle, policy):
+    with pytest.raises(NotFoundError, match="openvino-int8"):
+        tried(registry, ranked_bundle, policy(quality={}, champion_engine="openvino-int8"))
+    assert registry.resolve(NAME).version == 1
+    rules = {"quality": {}, "latency": {"of_champion": 0.01, "rounds": 2}}
+    assert tried(registry, ranked_bundle, policy(**rules, champion_engine="torch-bf16")).promoted
+
+
 def test_what_is_not_published_is_not_measured(registry, ranked_bundle, policy):
     with pytest.raises(NotFoundError, match="not published"):
         promote(ranked_bundle, "champion", "try it", policy(quality={}))

@@ -72,6 +72,9 @@ class GatePolicy(Section):
     split: SplitConfig | None = Field(None, description="absent: the split that the bundle was trained with")
     clicks: ClickConfig | None = Field(None, description="how clicks are counted; absent: as the bundle was trained")
     engine: EngineName = Field("torch-fp32", description="that serves: it scores, and its speed is measured")
+    champion_engine: EngineName | None = Field(
+        None, description="that the champion is served by, where it lacks the export; absent: as `engine`"
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of each bound, one-sided; of slices of all together")
     quality: QualityRule | None = QualityRule()
     parity: ParityRule | None = ParityRule()

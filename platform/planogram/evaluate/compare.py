@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from planogram.config import EvaluateConfig
+from planogram.config import EngineName, EvaluateConfig
 from planogram.data.examples import load
 from planogram.errors import ConfigError
 from planogram.evaluate.judged import Judged
@@ -21,15 +21,16 @@ SHOWN_QUERIES = 10
 SHOWN_PRODUCTS = 3
 
 
-def other_of(judged: Judged, reference: str) -> Judged:
+def other_of(judged: Judged, reference: str, engine: EngineName | None = None) -> Judged:
     """Another bundle's scores of the same lists.
 
     Args:
         judged: the first bundle's.
         reference: of the other one.
+        engine: that scores it; None: the first bundle's.
 
     Raises:
-        NotFoundError, IntegrityError: there is no such bundle, or it does not verify.
+        NotFoundError, IntegrityError: there is no such bundle or export, or it does not verify.
         ConfigError: it is no cross-encoder, or reads other lists.
     """
     version = Registry().resolve(reference)
@@ -38,7 +39,7 @@ def other_of(judged: Judged, reference: str) -> Judged:
         raise ConfigError(f"compare: {reference} does not rank", allowed="a cross-encoder", remedy="compare another")
     # The part is the first bundle's: both answer for the same queries.
     same = {"bundle": reference, "split": judged.source.split, "clicks": judged.source.clicks}
-    config: EvaluateConfig = judged.config.model_copy(update=same)
+    config: EvaluateConfig = judged.config.model_copy(update=same | {"engine": engine or judged.config.engine})
     source = source_of(manifest, config)
     examples = load(judged.task, source)
     if len(examples) != len(judged.examples) or not np.array_equal(examples.groups, judged.examples.groups):

@@ -41,7 +41,8 @@ def findings(policy: GatePolicy, reference: str, champion: str | None) -> list[F
             f"gate: no query of part {policy.part} has two products and a grade above 0",
             remedy="gate on a part, or a shop, that has judged queries",
         )
-    return list(_findings(policy, judged, other_of(judged, champion) if champion else None))
+    other = other_of(judged, champion, policy.champion_engine) if champion else None
+    return list(_findings(policy, judged, other))
 
 
 def _findings(policy: GatePolicy, judged: Judged, champion: Judged | None) -> Iterator[Finding]:

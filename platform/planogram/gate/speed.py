@@ -20,10 +20,10 @@ def pairs_per_s(rule: LatencyRule, policy: GatePolicy, measured: Sequence[Judged
 
     Args:
         rule: how many pairs and rounds.
-        policy: engine and size of a batch.
-        measured: the bundles.
+        policy: size of a batch.
+        measured: the bundles, each with the engine that scored it.
     """
-    engines = [load_engine(each.version.path, policy.engine) for each in measured]
+    engines = [load_engine(each.version.path, each.config.engine) for each in measured]
     times: list[list[float]] = [[] for _ in measured]
     for number in track(range(rule.rounds + 1), "measuring speed", console=Console(stderr=True), transient=True):
         for engine, each, own in zip(engines, measured, times, strict=True):
