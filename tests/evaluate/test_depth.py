@@ -1,5 +1,7 @@
 """What stands behind a mean, of tiny bundles that rank a tiny shop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -197,3 +199,15 @@ def test_texts_that_are_not_ranked_have_no_slices(ranked_bundle, make_shop, tmp_
     with pytest.raises(ConfigError, match="ranks no products"):
         judge_slices = judge(config(other, make_shop(reviews=reviews), slices=("category",)))
         slice_columns(judge_slices)
+
+
+def test_examples_carry_their_product_ids_wherever_they_go(ranked_bundle, ranked_shop):
+    examples = judge(config(ranked_bundle, ranked_shop)).examples
+    titles = {row["product_id"]: row["title"] for row in ranked.products()}
+    assert all(
+        text.startswith(titles[product]) for product, (_, text) in zip(examples.products, examples.pairs, strict=True)
+    )
+    few = examples.take(np.array([5, 2]))
+    assert few.products == [examples.products[5], examples.products[2]]
+    assert few.extended(few).products == few.products * 2
+    assert replace(few, products=[]).extended(few).products == []
