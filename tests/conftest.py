@@ -159,3 +159,19 @@ def home(empty_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv("PLANOGRAM_HOME", str(folder))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def ranked_shop(make_shop: Callable[..., str]) -> str:
+    """A prepared shop of 96 products, 384 judgments of 48 queries, and a log of searches."""
+    from tests import ranked
+
+    return make_shop(products=ranked.products(), judgments=ranked.judgments(), interactions=ranked.searches())
+
+
+@pytest.fixture(scope="session")
+def ranked_bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A bundle that ranks the shop of `ranked_shop` well, and is calibrated on it."""
+    from tests import ranked
+
+    return ranked.make_bundle(tmp_path_factory.mktemp("ranked") / "good")

@@ -16,6 +16,7 @@ STAGES = {
     "finetune": config.FinetuneConfig,
     "pretrain": config.PretrainConfig,
     "evaluate": config.EvaluateConfig,
+    "score": config.ScoreConfig,
     "blend": config.BlendConfig,
     "elasticities": config.ElasticityConfig,
     "compress": config.CompressConfig,
@@ -23,6 +24,8 @@ STAGES = {
     "index": IndexConfig,
     "reprice": RepriceConfig,
 }
+#: what a verb takes beside its own section, and by which option
+POLICIES = {"gate": config.GatePolicy}
 CONFIGS = sorted((ROOT / "jobs" / "configs").glob("*.y*ml"))
 SOURCES = sorted((ROOT / "jobs" / "configs" / "sources").iterdir())
 # The rest of that folder is for Prometheus and Grafana; tests/serve/test_metrics.py reads it.
@@ -37,17 +40,19 @@ def named(path: Path) -> str:
 @pytest.mark.parametrize("path", CONFIGS, ids=named)
 def test_a_jobs_config_fits_the_stage_it_is_named_after(path):
     stage = path.stem.split("-")[0]
-    assert stage in STAGES, f"{path.name} is named after no stage: {', '.join(STAGES)}"
+    known = STAGES | POLICIES
+    assert stage in known, f"{path.name} is named after no stage: {', '.join(known)}"
     if stage == "finetune":
         config.load_finetune(str(path))
     else:
-        section.load(STAGES[stage], str(path))
+        section.load(known[stage], str(path))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=named)
 def test_a_jobs_config_says_what_it_is_for_and_how_to_use_it(path):
     comment = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("#"))
-    assert f"--config jobs/configs/{path.name}" in comment
+    option = path.stem if path.stem in POLICIES else "config"
+    assert f"--{option} jobs/configs/{path.name}" in comment
     assert comment.startswith("# ")
 
 

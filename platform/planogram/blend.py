@@ -16,7 +16,8 @@ from planogram.data.signals import PRODUCT_SIGNALS, popularity, review_sentiment
 from planogram.data.text import query_text
 from planogram.errors import ConfigError, DataError
 from planogram.evaluate.metrics import bootstrap, per_query
-from planogram.evaluate.offline import score_examples, source_of
+from planogram.evaluate.scoring import score_examples
+from planogram.evaluate.sources import source_of
 from planogram.evaluate.weights import fit_weights
 from planogram.registry.bundle import BundleManifest, open_bundle
 from planogram.registry.store import ModelVersion, Registry

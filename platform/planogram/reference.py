@@ -18,6 +18,8 @@ STAGES: dict[str, type[Section]] = {
     "planogram finetune (next_item)": config.NextItemConfig,
     "planogram finetune (demand)": config.DemandConfig,
     "planogram evaluate": config.EvaluateConfig,
+    "planogram score": config.ScoreConfig,
+    "planogram models promote --gate": config.GatePolicy,
     "planogram blend": config.BlendConfig,
     "planogram elasticities": config.ElasticityConfig,
     "planogram compress": config.CompressConfig,

@@ -6,7 +6,8 @@ from tests.serve.whole import Asked
 from planogram.config import EngineName, EvaluateConfig, SplitConfig
 from planogram.data.examples import load
 from planogram.data.text import product_text, query_text
-from planogram.evaluate.offline import score_examples, source_of
+from planogram.evaluate.scoring import score_examples
+from planogram.evaluate.sources import source_of
 from planogram.registry.bundle import open_bundle
 from planogram.registry.store import Registry
 from planogram.serve.settings import AppArgs

@@ -9,7 +9,7 @@ from planogram.data.examples import load
 from planogram.engines.base import score
 from planogram.engines.load import load_engine
 from planogram.errors import ConfigError
-from planogram.evaluate.offline import source_of
+from planogram.evaluate.sources import source_of
 from planogram.registry.bundle import open_bundle
 from planogram.tasks.teaching import similar_pairs
 

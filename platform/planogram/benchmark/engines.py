@@ -26,7 +26,7 @@ from planogram.data.examples import Examples, load
 from planogram.engines.base import Floats
 from planogram.errors import ConfigError
 from planogram.evaluate.metrics import binary_metrics, per_query
-from planogram.evaluate.offline import source_of
+from planogram.evaluate.sources import source_of
 from planogram.models.backbone import build_backbone, read_architecture
 from planogram.models.pruning import multiplications
 from planogram.registry.bundle import ENGINES, WEIGHTS, BundleManifest, open_bundle
@@ -40,11 +40,11 @@ def run(config: BenchmarkEnginesConfig) -> dict[str, Any]:
     """Measure every variant that this machine can run.
 
     Returns:
-        `machine`; `variants`, one entry per variant and shape: `pairs_per_s`, `p50_ms`, `int8_share` (of the machine's
-        measured rate of int8 products), and for all shapes of a variant the same `size_mb`, `rss_mb`, `ndcg_at_10`,
-        `auc`, `kendall_tau`, `mixed_pairs_per_s`, `naive_pairs_per_s` and `stall_ms` (what the first inference of a new
-        shape takes above the second); `left_out` (variant -> why); `advice`, which variant to take; `file`, `plot` and
-        `page`, where they stand.
+        `bundles`, digests of their manifests; `machine`; `variants`, one entry per variant and shape: `pairs_per_s`,
+        `p50_ms`, `int8_share` (of the machine's measured rate of int8 products), and for all shapes of a variant the
+        same `size_mb`, `rss_mb`, `ndcg_at_10`, `auc`, `kendall_tau`, `mixed_pairs_per_s`, `naive_pairs_per_s` and
+        `stall_ms` (what the first inference of a new shape takes above the second); `left_out` (variant -> why);
+        `advice`, which variant to take; `file`, `plot` and `page`, where they stand.
 
     Raises:
         NotFoundError: there is no such bundle or shop.
@@ -52,7 +52,8 @@ def run(config: BenchmarkEnginesConfig) -> dict[str, Any]:
         VariantError: no variant runs.
     """
     storage.check_name(config.name, "name of a benchmark")
-    bundles = [Registry().resolve(reference).path for reference in (config.bundle, *config.smaller)]
+    versions = [Registry().resolve(reference) for reference in (config.bundle, *config.smaller)]
+    bundles = [version.path for version in versions]
     examples = _examples(config, bundles[0])
     threads = config.threads or os.cpu_count() or 1
     here = machine(threads)
@@ -66,7 +67,8 @@ def run(config: BenchmarkEnginesConfig) -> dict[str, Any]:
         rows = [row for one in running for row in _rows(one, times[one.variant.name], reference, examples, here)]
     shown = [row for row in rows if row["shape"] == config.shapes[0]]
     advice = advise(shown, config.latency_ms, config.ndcg_floor)
-    result = {"name": config.name, "machine": here, "variants": rows, "left_out": left_out, "advice": advice}
+    about = {"name": config.name, "bundles": [version.digest for version in versions], "machine": here}
+    result = about | {"variants": rows, "left_out": left_out, "advice": advice}
     return result | keep(config.name, result, pareto_plot(rows, config.shapes[0]), page)
 
 

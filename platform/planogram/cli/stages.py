@@ -55,6 +55,19 @@ def evaluate(config_path: Config = None, settings: Overrides = None, as_json: As
 
 
 @stages_app.command()
+def score(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
+    """Score every query with every candidate, or the pairs of a file, into a table that is written in parts.
+
+    The same command again goes on where it was interrupted.
+
+    Example: planogram score --set bundle=shop-ranker@champion --set shop=shop --set pairs=pairs.csv --set out=scores
+    """
+    from planogram.bulk.run import run
+
+    show(run(section.load(config.ScoreConfig, config_path, settings or ())), as_json)
+
+
+@stages_app.command()
 def blend(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
     """Learn how much other signals count beside relevance, and measure the blend beside relevance alone.
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kendalltau
 
 from planogram.config import ToleranceConfig
 from planogram.data.examples import Examples
 from planogram.errors import ParityError
+from planogram.evaluate.lists import lists_of, tau
 from planogram.evaluate.metrics import bootstrap, per_query
 from planogram.registry.bundle import Parity
 
@@ -34,14 +34,15 @@ def measure(reference: Scores, scores: Scores, examples: Examples) -> Parity:
     if not np.isfinite(scores).all():
         raise ParityError("an engine gives scores that are not finite", remedy="export it in another precision")
     differences = np.abs(reference.astype(np.float64) - scores)
-    lists = _lists(examples.groups)
+    # All examples are one list where nothing is ranked.
+    lists = lists_of(examples.groups) or [np.arange(len(examples))]
     given = [per_query(examples.grades, values, examples.groups, K)[NDCG] for values in (reference, scores)]
     change = bootstrap(given[1] - given[0], RESAMPLES, seed=0) if len(given[0]) else None
     return Parity(
         pairs=len(examples),
         max_difference=float(differences.max()),
         mean_difference=float(differences.mean()),
-        kendall_tau=float(np.mean([_tau(reference[rows], scores[rows]) for rows in lists])),
+        kendall_tau=float(np.mean([tau(reference[rows], scores[rows]) for rows in lists])),
         top_overlap=float(np.mean([_overlap(reference[rows], scores[rows]) for rows in lists])),
         ndcg=float(given[1].mean()) if change else None,
         ndcg_change=change.mean if change else None,
@@ -61,19 +62,6 @@ def faults(parity: Parity, tolerance: ToleranceConfig) -> tuple[str, ...]:
     if parity.ndcg_change is not None and parity.ndcg_change < -tolerance.ndcg_loss:
         found.append(f"NDCG@{K} falls by {-parity.ndcg_change:.4f}, allowed {tolerance.ndcg_loss}")
     return tuple(found)
-
-
-def _lists(groups: npt.NDArray[np.int64]) -> list[npt.NDArray[np.intp]]:
-    """Positions of each list with two examples or more; all examples are one list where nothing is ranked."""
-    order = np.argsort(groups, kind="stable")
-    lists = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    return [rows for rows in lists if len(rows) > 1] or [order]
-
-
-def _tau(reference: Scores, scores: Scores) -> float:
-    """Kendall's tau-b; 1 where both tie everything, 0 where one does."""
-    tau = float(kendalltau(reference, scores).statistic)
-    return tau if np.isfinite(tau) else float(np.ptp(reference) == np.ptp(scores) == 0)
 
 
 def _overlap(reference: Scores, scores: Scores) -> float:

@@ -19,7 +19,7 @@ from planogram.data.shop import read_table
 from planogram.data.tokenizer import TOKENIZER_FILE, PairTokenizer
 from planogram.engines.torch import TorchEngine
 from planogram.errors import ConfigError
-from planogram.evaluate.offline import source_of
+from planogram.evaluate.sources import source_of
 from planogram.registry.bundle import WEIGHTS, BundleManifest, open_bundle, write_bundle
 from planogram.registry.store import ModelVersion
 from planogram.section import parse

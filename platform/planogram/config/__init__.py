@@ -10,6 +10,7 @@ from planogram.config.benchmark import (
     ServeFlags,
     WorkloadName,
 )
+from planogram.config.bulk import ScoreConfig
 from planogram.config.compress import (
     EXPORTS,
     BenchmarkEnginesConfig,
@@ -34,6 +35,15 @@ from planogram.config.data import (
 )
 from planogram.config.demand import LOG_ELASTICITIES, DemandConfig, DemandKind, EffectsConfig
 from planogram.config.elasticity import ElasticityConfig
+from planogram.config.gate import (
+    CalibrationRule,
+    GatePolicy,
+    LatencyRule,
+    ParityRule,
+    QualityRule,
+    RobustnessRule,
+    SlicesRule,
+)
 from planogram.config.model import (
     LISTWISE_LOSSES,
     AdapterConfig,
@@ -58,6 +68,7 @@ from planogram.config.stages import (
     FinetuneConfig,
     NextItemConfig,
     PretrainConfig,
+    SliceName,
     TrainingMethod,
     load_finetune,
 )
@@ -88,6 +99,7 @@ __all__ = [
     "BenchmarkTrainingConfig",
     "BlendConfig",
     "CalibrationConfig",
+    "CalibrationRule",
     "ClickConfig",
     "ClusterConfig",
     "CompressConfig",
@@ -102,27 +114,35 @@ __all__ = [
     "EvaluateConfig",
     "ExportName",
     "FinetuneConfig",
+    "GatePolicy",
     "HeadTask",
     "HostileConfig",
     "Importance",
     "ItemOptimizerConfig",
+    "LatencyRule",
     "LaunchConfig",
     "LossConfig",
     "NextItemConfig",
     "OptimizerConfig",
+    "ParityRule",
     "PeerName",
     "Pooling",
     "PretrainConfig",
     "PruneConfig",
+    "QualityRule",
     "QuantizeConfig",
     "RecoveryConfig",
     "RepeatConfig",
     "RequestsConfig",
+    "RobustnessRule",
     "RunConfig",
     "ScenarioName",
+    "ScoreConfig",
     "SequenceConfig",
     "ServeFlags",
     "SimulateConfig",
+    "SliceName",
+    "SlicesRule",
     "SplitConfig",
     "TextConfig",
     "TextSource",

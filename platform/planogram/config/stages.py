@@ -141,6 +141,9 @@ class PretrainConfig(RunConfig):
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=5e-4, head_learning_rate=5e-4)
 
 
+SliceName = Literal["category", "price", "traffic", "new", "locale", "length"]
+
+
 class EvaluateConfig(Section):
     """`planogram evaluate`: score a split of a shop with a bundle and report the metrics."""
 
@@ -154,6 +157,14 @@ class EvaluateConfig(Section):
     floor: str | None = Field(
         None, description="a feature of the model, such as liked_share: how much better the scores order than it alone"
     )
+    slices: Annotated[tuple[SliceName, ...], Field(strict=False)] = Field(
+        (), description="also by kinds of queries, where the shop's tables tell them; `traffic`: head or tail"
+    )
+    compare: str | None = Field(None, description="registry reference or folder of another bundle, on the same lists")
+    robustness: int = Field(
+        0, ge=0, description="also of so many queries with typos, other words and stuffed titles; 0: not measured"
+    )
+    out: str | None = Field(None, description="folder for plots, a table of queries and the result; absent: none")
     k: int = Field(10, ge=1, description="cut of NDCG, MRR and recall")
     batch_tokens: int = Field(4096, ge=128)
     bootstrap: int = Field(

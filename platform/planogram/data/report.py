@@ -8,7 +8,7 @@ from typing import Any, Literal
 Status = Literal["PASS", "WARN", "FAIL"]
 
 _STYLES: dict[Status, str] = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
-_CSS = """
+CSS = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; width: 100%; margin: 0 0 2rem }
 th, td { text-align: left; padding: .35rem .7rem; border-bottom: 1px solid #ddd; vertical-align: top }
@@ -97,19 +97,19 @@ class Report:
 
     def html(self) -> str:
         """The report as one self-contained page."""
-        tables = _html_table(
+        tables = html_table(
             ("table", "read", "kept", "quarantined", "duplicates"),
             ([t.table, *(f"{n:,}" for n in (t.read, t.kept, t.quarantined, t.duplicates))] for t in self.tables),
             numbers=True,
         )
-        checks = _html_table(
+        checks = html_table(
             ("table", "check", "status", "what was found"),
             ([c.table, c.name, c.status, c.sentence] for c in self.checks),
         )
         title = f"Import of {html.escape(self.shop)}"
         return (
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            f"<style>{_CSS}</style></head>\n<body><h1>{title}: "
+            f"<style>{CSS}</style></head>\n<body><h1>{title}: "
             f'<span class="{self.status}">{self.status}</span></h1>\n'
             f"<p>{self.seconds:.1f} s. Data digest <code>{self.data_digest}</code>. "
             f"Rows read = kept + quarantined + duplicates. The quarantined rows, with file, line and reason, "
@@ -123,7 +123,15 @@ def worst(statuses: Iterable[Status]) -> Status:
     return "FAIL" if "FAIL" in found else "WARN" if "WARN" in found else "PASS"
 
 
-def _html_table(header: tuple[str, ...], rows: Iterable[list[str]], numbers: bool = False) -> str:
+def html_table(header: tuple[str, ...], rows: Iterable[list[str]], numbers: bool = False) -> str:
+    """A table whose texts are escaped.
+
+    Args:
+        header: names of the columns.
+        rows: a text for each column; a status is shown in its colour.
+        numbers: whether all columns but the first stand to the right.
+    """
+
     def cell(tag: str, position: int, text: str) -> str:
         kind = "number" if numbers and position else text if text in _STYLES else ""
         return f'<{tag} class="{kind}">{html.escape(text)}</{tag}>'

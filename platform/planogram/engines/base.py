@@ -4,7 +4,7 @@
 that a server can tokenize one batch while the device works on another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +19,8 @@ from planogram.registry.bundle import BundleManifest, Calibration
 
 Pair = tuple[str, str]
 Floats = npt.NDArray[np.float32]
+#: passes batches (positions of pairs) on, and may show how far they are
+Watch = Callable[[Sequence[npt.NDArray[np.int64]]], Iterable[npt.NDArray[np.int64]]]
 
 
 class Engine(Protocol):
@@ -79,7 +81,13 @@ class Scores:
     num_tokens: int
 
 
-def score(engine: Engine, pairs: Sequence[Pair], batch_tokens: int, features: pd.DataFrame | None = None) -> Scores:
+def score(
+    engine: Engine,
+    pairs: Sequence[Pair],
+    batch_tokens: int,
+    features: pd.DataFrame | None = None,
+    watch: Watch = iter,
+) -> Scores:
     """Score pairs in batches of similar length.
 
     Args:
@@ -87,15 +95,16 @@ def score(engine: Engine, pairs: Sequence[Pair], batch_tokens: int, features: pd
         pairs: (query text, product text).
         batch_tokens: padded tokens in one batch.
         features: one row per pair, where the bundle takes any.
+        watch: sees the batches go by.
     """
     tokens = engine.tokenize(pairs, features)
-    return Scores(score_tokens(engine, tokens, batch_tokens), tokens.truncated, sum(tokens.lengths))
+    return Scores(score_tokens(engine, tokens, batch_tokens, watch), tokens.truncated, sum(tokens.lengths))
 
 
-def score_tokens(engine: Engine, tokens: Tokens, batch_tokens: int) -> Floats:
+def score_tokens(engine: Engine, tokens: Tokens, batch_tokens: int, watch: Watch = iter) -> Floats:
     """Scores (pairs, heads) float32 of pairs that are tokenized already, in their order."""
     values = np.zeros((len(tokens), len(engine.manifest.heads)), dtype=np.float32)
-    for positions in token_batches(tokens.lengths, batch_tokens):
+    for positions in watch(token_batches(tokens.lengths, batch_tokens)):
         values[positions] = engine.finish(engine.infer(tokens.take(positions)))
     return values
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import cohen_kappa_score, f1_score, log_loss, ndcg_score, roc_auc_score
+from sklearn.metrics import cohen_kappa_score, f1_score, log_loss, roc_auc_score
+
+from planogram.evaluate.lists import by_query
 
 Floats = npt.NDArray[np.floating]
 Groups = npt.NDArray[np.int64]
@@ -38,20 +40,8 @@ def per_query(grades: Floats, scores: Floats, groups: Groups, k: int) -> dict[st
     Returns:
         Metric name -> (queries,). Queries without any grade above their lowest are left out of MRR and recall.
     """
-    order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[order])) + 1
-    rows: dict[str, list[float]] = {f"ndcg@{k}": [], f"mrr@{k}": [], f"recall@{k}": []}
-    for positions in np.split(order, starts):
-        if len(positions) < 2:
-            continue
-        grade, score = grades[positions], scores[positions]
-        if grade.max() > 0:
-            rows[f"ndcg@{k}"].append(float(ndcg_score([2.0**grade - 1], [score], k=k)))
-        if grade.max() > grade.min():
-            relevant = (grade == grade.max())[np.argsort(-score, kind="stable")]
-            rows[f"mrr@{k}"].append(1.0 / (int(relevant.argmax()) + 1) if relevant[:k].any() else 0.0)
-            rows[f"recall@{k}"].append(float(relevant[:k].sum() / min(k, relevant.sum())))
-    return {name: np.asarray(values) for name, values in rows.items()}
+    frame = by_query(grades, scores, groups, k)
+    return {str(name): column.dropna().to_numpy() for name, column in frame.items()}
 
 
 def retrieval_metrics(scores: Floats, good: Mapping[int, set[int]], k: int) -> dict[str, float]:

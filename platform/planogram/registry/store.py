@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from planogram import storage
 from planogram.errors import NotFoundError, StorageError
+from planogram.registry.audit import Move
 from planogram.registry.bundle import MANIFEST, check_engines, open_bundle
 
 if TYPE_CHECKING:
@@ -51,19 +53,6 @@ class ModelVersion:
     def reference(self) -> str:
         """`name:version`, which always means this bundle."""
         return f"{self.name}:{self.version}"
-
-
-@dataclass(frozen=True)
-class Move:
-    """One entry of the audit: `before` and `version` are what the alias pointed to before and after; 0 is nothing."""
-
-    time: str
-    actor: str
-    action: str
-    alias: str
-    before: int
-    version: int
-    reason: str
 
 
 def tracking_uri() -> str:
@@ -169,8 +158,17 @@ class Registry:
         """
         return self._versions(name) or [self.resolve(name)]
 
-    def promote(self, reference: str, alias: str, reason: str) -> ModelVersion:
+    def promote(
+        self, reference: str, alias: str, reason: str, gate: Sequence[dict[str, Any]] = (), forced: str = ""
+    ) -> ModelVersion:
         """Let an alias point to a version. Its bundle must verify.
+
+        Args:
+            reference: of the version.
+            alias: to move.
+            reason: why; it stays in the audit.
+            gate: what each rule of a policy said, for the audit.
+            forced: why, although rules failed.
 
         Raises:
             NotFoundError: there is no such version.
@@ -179,7 +177,22 @@ class Registry:
         """
         target = self.resolve(reference)
         check_engines(open_bundle(target.path)[1])
-        return self._move(target, alias, "promote", reason)
+        return self._move(target, alias, "promote", reason, gate=list(gate), forced=forced)
+
+    def refuse(self, reference: str, alias: str, reason: str, gate: Sequence[dict[str, Any]]) -> None:
+        """Write in the audit that a gate did not let a version through; nothing moves.
+
+        Raises:
+            NotFoundError: there is no such version.
+        """
+        target = self.resolve(reference)
+        before = self._version_of(target.name, alias)
+        fields = {"alias": alias, "before": before, "version": target.version, "reason": reason}
+        self._record(target.name, "refuse", **fields, gate=list(gate))
+
+    def pointed_to(self, name: str, alias: str) -> ModelVersion | None:
+        """The version that an alias of a model points to; None where it points to nothing."""
+        return next((version for version in self._versions(name) if alias in version.aliases), None)
 
     def rollback(self, name: str, alias: str, reason: str) -> ModelVersion:
         """Let an alias point again to where it pointed before its last promotion.
@@ -207,14 +220,18 @@ class Registry:
         """
         self.versions(name)
         tags = self._client.get_registered_model(name).tags
-        return [Move(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(AUDIT)]
+        return [Move.read(tags[key]) for key in sorted(tags) if key.startswith(AUDIT)]
 
-    def _move(self, target: ModelVersion, alias: str, action: str, reason: str) -> ModelVersion:
+    def _move(self, target: ModelVersion, alias: str, action: str, reason: str, **more: Any) -> ModelVersion:
         storage.check_name(alias, "alias")
-        before = next((v.version for v in self._versions(target.name) if alias in v.aliases), 0)
+        before = self._version_of(target.name, alias)
         self._client.set_registered_model_alias(target.name, alias, str(target.version))
-        self._record(target.name, action, alias=alias, before=before, version=target.version, reason=reason)
+        self._record(target.name, action, alias=alias, before=before, version=target.version, reason=reason, **more)
         return self.resolve(target.reference)
+
+    def _version_of(self, name: str, alias: str) -> int:
+        version = self.pointed_to(name, alias)
+        return version.version if version else 0
 
     def _record(self, name: str, action: str, **fields: Any) -> None:
         now = datetime.now(UTC)

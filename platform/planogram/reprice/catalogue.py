@@ -12,7 +12,7 @@ from planogram.config import EvaluateConfig
 from planogram.data.examples.base import examples, product_texts, text_columns
 from planogram.data.shop import read_table
 from planogram.errors import DataError
-from planogram.evaluate.offline import score_examples
+from planogram.evaluate.scoring import score_examples
 from planogram.pricing.item import PriceItem
 from planogram.pricing.settings import RepriceConfig
 from planogram.registry.bundle import BundleManifest

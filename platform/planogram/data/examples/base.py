@@ -1,7 +1,7 @@
 """What a model with heads learns from and is measured on: texts, targets and how much each counts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class Examples:
         weights: (examples,) how much an example counts in the loss.
         positions: (examples,) 1-based place on the page where it was shown; 0: unknown.
         features: (examples,) rows of the columns that may enter beside the text.
+        products: (examples,) ids of the products; empty where the second text is none.
     """
 
     pairs: list[tuple[str, str]]
@@ -34,6 +35,7 @@ class Examples:
     weights: Floats
     positions: Integers
     features: pd.DataFrame
+    products: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -47,6 +49,7 @@ class Examples:
             self.weights[positions],
             self.positions[positions],
             self.features.iloc[positions].reset_index(drop=True),
+            [self.products[position] for position in positions] if self.products else [],
         )
 
     def extended(self, more: "Examples") -> "Examples":
@@ -58,6 +61,7 @@ class Examples:
             np.concatenate([self.weights, more.weights]),
             np.concatenate([self.positions, more.positions]),
             pd.concat([self.features, more.features], ignore_index=True),
+            [*self.products, *more.products] if self.products and more.products else [],
         )
 
 
@@ -68,6 +72,8 @@ def examples(
     weights: npt.NDArray[Any] | None = None,
     positions: npt.NDArray[Any] | None = None,
     features: pd.DataFrame | None = None,
+    *,
+    products: Sequence[str] = (),
 ) -> Examples:
     """Examples of which only some things are known: without groups each stands alone, without weights all count 1."""
     count = len(pairs)
@@ -78,6 +84,7 @@ def examples(
         np.ones(count) if weights is None else weights.astype(np.float64),
         np.zeros(count, dtype=np.int64) if positions is None else positions.astype(np.int64),
         pd.DataFrame(index=range(count)) if features is None else features,
+        list(products),
     )
 
 

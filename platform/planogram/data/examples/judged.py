@@ -39,7 +39,8 @@ def relevance_examples(
     chosen = take(known, split, part, "judgment")
     texts = product_texts(products[products["product_id"].isin(set(chosen["product_id"]))], fields, language)
     pairs = [(query_text(q), texts[p]) for q, p in zip(chosen["query"], chosen["product_id"], strict=True)]
-    return examples(pairs, chosen["grade"].to_numpy(), numbered(chosen["query"]), agreement(chosen))
+    grades, ids = chosen["grade"].to_numpy(), chosen["product_id"].tolist()
+    return examples(pairs, grades, numbered(chosen["query"]), agreement(chosen), products=ids)
 
 
 def agreement(judgments: pd.DataFrame) -> npt.NDArray[np.float64]:

@@ -221,6 +221,7 @@ def _rated(source: Source, rates: pd.DataFrame) -> Examples:
         rates["weight"].to_numpy(),
         rates["position"].to_numpy() if "position" in rates else None,
         _columns(source, products.set_index("product_id").loc[rates["product_id"]]),
+        products=rates["product_id"].tolist(),
     )
 
 

@@ -1,0 +1,1 @@
+"""Scores of whole catalogues, written in parts."""
