@@ -17,6 +17,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram finetune": config.FinetuneConfig,
     "planogram finetune (next_item)": config.NextItemConfig,
     "planogram finetune (demand)": config.DemandConfig,
+    "planogram tune": config.TuneConfig,
     "planogram evaluate": config.EvaluateConfig,
     "planogram blend": config.BlendConfig,
     "planogram elasticities": config.ElasticityConfig,

@@ -60,6 +60,7 @@ from planogram.config.stages import (
     PretrainConfig,
     TrainingMethod,
     load_finetune,
+    parse_finetune,
 )
 from planogram.config.training import (
     ClusterConfig,
@@ -70,6 +71,15 @@ from planogram.config.training import (
     RunConfig,
     TrackingConfig,
     TrainConfig,
+)
+from planogram.config.tune import (
+    BudgetConfig,
+    ChoiceConfig,
+    IntConfig,
+    LogUniformConfig,
+    SchedulerConfig,
+    TuneConfig,
+    UniformConfig,
 )
 
 __all__ = [
@@ -87,7 +97,9 @@ __all__ = [
     "BenchmarkServingConfig",
     "BenchmarkTrainingConfig",
     "BlendConfig",
+    "BudgetConfig",
     "CalibrationConfig",
+    "ChoiceConfig",
     "ClickConfig",
     "ClusterConfig",
     "CompressConfig",
@@ -105,8 +117,10 @@ __all__ = [
     "HeadTask",
     "HostileConfig",
     "Importance",
+    "IntConfig",
     "ItemOptimizerConfig",
     "LaunchConfig",
+    "LogUniformConfig",
     "LossConfig",
     "NextItemConfig",
     "OptimizerConfig",
@@ -120,6 +134,7 @@ __all__ = [
     "RequestsConfig",
     "RunConfig",
     "ScenarioName",
+    "SchedulerConfig",
     "SequenceConfig",
     "ServeFlags",
     "SimulateConfig",
@@ -133,6 +148,9 @@ __all__ = [
     "TrainConfig",
     "TrainingMethod",
     "TransitionConfig",
+    "TuneConfig",
+    "UniformConfig",
     "WorkloadName",
     "load_finetune",
+    "parse_finetune",
 ]

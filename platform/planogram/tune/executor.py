@@ -1,0 +1,161 @@
+"""Ray Tune as the executor of a campaign: it places trials, runs them, and ends those that stop.
+
+What is tried, who goes on and what has happened stands in the campaign's ledger. Ray Tune's searchers and schedulers
+keep that in memory and in a pickle that is written in place, so here both are fronts of the campaign, without a state
+of their own, and each start of a campaign is a new experiment of Ray Tune in a folder that is thrown away.
+"""
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from ray import tune
+from ray.tune.result import AUTO_RESULT_KEYS
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from planogram import storage
+from planogram.config.training import LaunchConfig
+from planogram.tune.campaign import Answer, Campaign
+from planogram.tune.stages import trial_values
+from planogram.tune.trial import Trial
+from planogram.tune.worker import FAILURE, OUTCOME, run_trial
+
+# A trial's own process books this and no CPU: those are for the workers that it starts. Booked nowhere, Ray Tune would
+# take a whole CPU for it, and two cores would wait for each other for ever.
+DRIVER = {"memory": 512 * 2**20}
+ADDED = (*AUTO_RESULT_KEYS, "checkpoint_dir_name", "timestamp")
+QUIET = {
+    # Trials keep the working folder of Ray's workers, since paths may be relative to it.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Ray Tune's own files are thrown away.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1",
+}
+
+
+class _Feed(Searcher):
+    """Asks the campaign for the next trial."""
+
+    def __init__(self, campaign: Campaign, job: Callable[[Trial], str]) -> None:
+        super().__init__()
+        self._campaign, self._job = campaign, job
+
+    def suggest(self, trial_id: str) -> Any:  # noqa: ARG002 - Ray Tune's own name means nothing here
+        found = self._campaign.next()
+        if isinstance(found, Answer):
+            return Searcher.FINISHED if found is Answer.DONE else None
+        return {"number": found.number, "job": self._job(found)}
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """The scheduler hears it."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger has it."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger has it."""
+
+
+class _Judge(FIFOScheduler):
+    """Tells the campaign what trials report, and Ray Tune what the campaign makes of it."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        super().__init__()
+        self._campaign = campaign
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
+        number = trial.config["number"]
+        if outcome := result.get(OUTCOME):
+            self._campaign.finish(number, **json.loads(outcome))
+        elif failure := result.get(FAILURE):
+            self._campaign.fail(number, failure)
+        elif "step" in result and not self._campaign.hear(number, _numbers(result)):
+            return TrialScheduler.STOP
+        return TrialScheduler.CONTINUE
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:  # noqa: ARG002
+        self._campaign.fail(trial.config["number"], "it ended without a result")
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
+        error = trial.get_error()
+        self._campaign.fail(trial.config["number"], str(error or "its process died"))
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        self._campaign.tick()
+        return super().choose_trial_to_run(tune_controller)
+
+
+def _numbers(result: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a validation, without what Ray Tune adds."""
+    return {
+        name: float(value)
+        for name, value in result.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and name not in ADDED
+    }
+
+
+def fit(campaign: Campaign, base: dict[str, Any], launch: LaunchConfig, concurrent: int) -> None:
+    """Run trials until the campaign has no more, on the cluster that is connected.
+
+    Args:
+        campaign: whose trials.
+        base: values that all trials share.
+        launch: where a trial's workers run.
+        concurrent: trials at once.
+    """
+    config = campaign.config
+
+    def job(trial: Trial) -> str:
+        parent = None if trial.parent is None else campaign.trials[trial.parent]
+        values = trial_values(config, base, trial, parent)
+        given = {"home": storage.home(), "stage": config.stage, "values": values, "latency": config.latency}
+        return json.dumps(given)
+
+    os.environ.update(QUIET)
+    with tempfile.TemporaryDirectory(prefix="planogram-tune-") as folder:
+        tune.Tuner(
+            tune.with_resources(run_trial, resources(launch)),
+            tune_config=tune.TuneConfig(
+                search_alg=_Feed(campaign, job),
+                scheduler=_Judge(campaign),
+                num_samples=-1,
+                max_concurrent_trials=concurrent,
+                trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:04d}-{trial.trial_id}",
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=folder,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=config.retries),
+            ),
+        ).fit()
+
+
+def resources(launch: LaunchConfig) -> dict[str, float]:
+    """What a trial's own process books: no CPU where workers train, and all of it where it trains itself."""
+    if launch.workers:
+        return dict(DRIVER)
+    gpu = {"GPU": launch.gpu_share} if launch.gpu else {}
+    return {"CPU": float(launch.cpus_per_worker), **gpu}
+
+
+def fitting(launch: LaunchConfig, cluster: dict[str, float] | None = None) -> int:
+    """How many trials the CPUs and GPUs of a cluster take at once; at least one.
+
+    Args:
+        launch: where a trial's workers run.
+        cluster: its resources; absent: of the one that is connected.
+    """
+    import ray
+
+    cluster = ray.cluster_resources() if cluster is None else cluster
+    workers = max(1, launch.workers)
+    counts = [cluster.get("CPU", 0.0) / (workers * launch.cpus_per_worker)]
+    if launch.gpu:
+        counts.append(cluster.get("GPU", 0.0) / (workers * launch.gpu_share))
+    return max(1, math.floor(min(counts) + 1e-9))
