@@ -72,7 +72,9 @@ class SchedulerConfig(Section):
         "none", description="`asha`: the worst at each rung; `hyperband`: with several first rungs; `pbt`: generations"
     )
     grace: int = Field(1, ge=1, description="validations before the first rung")
-    reduction: int = Field(3, ge=2, description="of those that reach a rung about one in so many goes on; each rung ")
+    reduction: int = Field(
+        3, ge=2, description="one in so many goes on at a rung, and the next rung is so many times as far"
+    )
     brackets: int = Field(3, ge=1, description="of hyperband: trials take turns; each begins a rung later")
     population: int = Field(4, ge=2, description="of pbt: trials of one generation")
     exploit: float = Field(0.25, gt=0, le=0.5, description="of pbt: share that is replaced by as many of the best")
