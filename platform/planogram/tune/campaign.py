@@ -59,20 +59,17 @@ class Campaign:
         ledger.begin(self._touched)
         self.trials = {trial.number: trial for trial in ledger.trials()}
         self.last_spent = self.spent
-        self._waiting = [trial.number for trial in self.trials.values() if self._unfinished(trial)]
-
-    def _unfinished(self, trial: Trial) -> bool:
-        return not trial.is_settled or (trial.state == "failed" and self.config.retry_failed)
+        again = ("running", "failed") if config.retry_failed else ("running",)
+        self._waiting = [trial.number for trial in self.trials.values() if trial.state in again]
 
     def has_more(self) -> bool:
         """Whether there is a trial to run, within the budget and with room on the disk."""
         self.ended = self._why_end()
         return not self.ended
 
-    @property
-    def running(self) -> list[Trial]:
-        """The trials that run now."""
-        return [self.trials[number] for number in self._active]
+    def is_active(self, number: int) -> bool:
+        """Whether a trial runs now."""
+        return number in self._active
 
     @property
     def spent(self) -> Spent:
@@ -93,7 +90,7 @@ class Campaign:
             return Answer.WAIT
         self._ledger.attempt(trial.number)
         self._active[trial.number] = self._clock()
-        self.trials[trial.number] = replace(trial, state="running", attempts=trial.attempts + 1)
+        self.trials[trial.number] = replace(trial, state="running", attempts=trial.attempts + 1, reason="")
         return self.trials[trial.number]
 
     def _why_end(self) -> str:
@@ -126,7 +123,7 @@ class Campaign:
         return trial
 
     def hear(self, number: int, metrics: dict[str, float]) -> bool:
-        """A validation of a trial; returns whether it trains on."""
+        """A validation of a trial that runs; returns whether it trains on."""
         self.tick()
         self._ledger.report(number, metrics)
         trial = self.trials[number]
@@ -159,8 +156,7 @@ class Campaign:
 
     def fail(self, number: int, reason: str) -> None:
         """A trial cannot go on."""
-        if not self.trials[number].is_settled and number in self._active:
-            self._settle(number, "failed", reason=reason)
+        self._settle(number, "failed", reason=reason)
 
     def _settle(self, number: int, state: str, **came: object) -> None:
         settled = replace(self.trials[number], state=state, **came)  # type: ignore[arg-type]

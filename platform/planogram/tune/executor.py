@@ -70,6 +70,9 @@ class _Judge(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
         number = trial.config["number"]
+        if not self._campaign.is_active(number):
+            # Ray Tune repeats the last result when a trial's function has returned.
+            return TrialScheduler.CONTINUE
         if outcome := result.get(OUTCOME):
             self._campaign.finish(number, **json.loads(outcome))
         elif failure := result.get(FAILURE):
@@ -79,11 +82,14 @@ class _Judge(FIFOScheduler):
         return TrialScheduler.CONTINUE
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:  # noqa: ARG002
-        self._campaign.fail(trial.config["number"], "it ended without a result")
+        self._fail(trial, "it ended without a result")
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
-        error = trial.get_error()
-        self._campaign.fail(trial.config["number"], str(error or "its process died"))
+        self._fail(trial, str(trial.get_error() or "its process died"))
+
+    def _fail(self, trial: Any, reason: str) -> None:
+        if self._campaign.is_active(trial.config["number"]):
+            self._campaign.fail(trial.config["number"], reason)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         self._campaign.tick()

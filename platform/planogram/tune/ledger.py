@@ -92,7 +92,9 @@ class Ledger:
 
     def attempt(self, number: int) -> None:
         """A trial is started, again or for the first time."""
-        self._write("UPDATE trials SET attempts = attempts + 1, state = 'running' WHERE number = ?", number)
+        self._write(
+            "UPDATE trials SET attempts = attempts + 1, state = 'running', reason = '' WHERE number = ?", number
+        )
 
     def report(self, number: int, metrics: dict[str, float]) -> None:
         """A validation; one that a resumed run repeats takes the place of the first."""

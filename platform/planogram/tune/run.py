@@ -63,6 +63,7 @@ def _run_trials(config: TuneConfig, ledger: Ledger, base: dict[str, Any]) -> Cam
         campaign.concurrent = config.concurrent or fitting(launch)
         with live.watched(campaign, screen):
             fit(campaign, base, launch, campaign.concurrent)
+    campaign.ended = campaign.ended or "interrupted: the same command goes on"
     campaign.tick(now=True)
     campaign.tidy()
     return campaign
