@@ -151,7 +151,7 @@ def kill_a_trial_after_a_report(home: Path, name: str, killed: list[int]) -> Non
     until(lambda: rows(home, name, "SELECT 1 FROM reports WHERE step > 0"), "a validation")
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            if "run_trial" in " ".join([process.name(), *process.cmdline()]):
+            if "ImplicitFunc" in " ".join([process.name(), *process.cmdline()]):
                 os.kill(process.pid, signal.SIGKILL)
                 killed.append(process.pid)
                 return

@@ -6,7 +6,7 @@ import pytest
 
 from planogram import section
 from planogram.config import CompressConfig, DemandConfig, FinetuneConfig, NextItemConfig, PretrainConfig, TuneConfig
-from planogram.errors import ConfigError
+from planogram.errors import ConfigError, NotFoundError
 from planogram.tune import stages
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +65,12 @@ def test_the_base_may_be_the_yaml_of_the_stage(config):
     asked = config(base=str(ROOT / "jobs" / "configs" / "finetune-crowdflower.yaml"), space=ONE)
     stages.check(asked)
     assert stages.base_values(asked)["name"] == "crowdflower-ranker"
+
+
+def test_weights_that_are_gone_are_not_replaced_by_others(config, trial):
+    asked = config(space=ONE)
+    with pytest.raises(NotFoundError, match="bundle of trial 2 was removed"):
+        stages.trial_values(asked, asked.base, trial(5, parent=2), trial(2, state="finished"))
 
 
 @pytest.mark.parametrize(

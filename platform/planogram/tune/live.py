@@ -20,7 +20,7 @@ STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow", "failed":
 
 def console() -> Console:
     """Standard error: standard output is the result's."""
-    return Console(stderr=True)
+    return Console(stderr=True, log_path=False)
 
 
 def teller(screen: Console) -> Callable[[str], None]:

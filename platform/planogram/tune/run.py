@@ -12,6 +12,7 @@ from planogram.tune.ledger import Ledger, open_ledger
 from planogram.tune.objective import winner
 from planogram.tune.publish import publish
 from planogram.tune.report import keep, summary
+from planogram.tune.space import corners
 from planogram.tune.stages import base_values, check, launch_of, stage_config, trial_values
 from planogram.tune.trial import Trial
 
@@ -54,7 +55,7 @@ def _run_trials(config: TuneConfig, ledger: Ledger, base: dict[str, Any]) -> Cam
     from planogram.tune.executor import fit, fitting
 
     screen = live.console()
-    launch = launch_of(stage_config(config.stage, trial_values(config, base, Trial(0, {}), None)))
+    launch = launch_of(stage_config(config.stage, trial_values(config, base, Trial(0, corners(config.space)[0]), None)))
     campaign = Campaign(config, ledger, config.concurrent or 1, live.teller(screen))
     if not campaign.has_more():
         return campaign

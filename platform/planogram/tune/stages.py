@@ -8,7 +8,7 @@ from planogram import storage
 from planogram.config import CompressConfig, PretrainConfig, TuneConfig, parse_finetune
 from planogram.config.training import LaunchConfig
 from planogram.config.tune import TunedStage
-from planogram.errors import ConfigError
+from planogram.errors import ConfigError, NotFoundError
 from planogram.section import Section, parse, read_yaml
 from planogram.tune.space import corners, with_params
 from planogram.tune.trial import Trial
@@ -66,7 +66,11 @@ def stage_config(stage: TunedStage, values: dict[str, Any]) -> Section:
 
 
 def trial_values(config: TuneConfig, base: Mapping[str, Any], trial: Trial, parent: Trial | None) -> dict[str, Any]:
-    """The whole configuration of a trial. Its run has a name of its own, by which it goes on after an interruption."""
+    """The whole configuration of a trial. Its run has a name of its own, by which it goes on after an interruption.
+
+    Raises:
+        NotFoundError: the weights that it begins with are gone.
+    """
     values = with_params(base, trial.params)
     run = run_name(config.name, trial.number)
     if config.stage == "compress":
@@ -74,7 +78,9 @@ def trial_values(config: TuneConfig, base: Mapping[str, Any], trial: Trial, pare
         values["out"] = storage.join(run_folder(config.name, trial.number), "bundle")
         return values
     values |= {"run": run, "tracking": config.tracking.model_dump()}
-    if parent is not None and parent.bundle is not None:
+    if parent is not None:
+        if parent.bundle is None:
+            raise NotFoundError(f"the bundle of trial {parent.number} was removed", remedy="start another campaign")
         values["backbone"] = {**(values.get("backbone") or {}), "name": parent.bundle}
     return values
 
