@@ -9,7 +9,8 @@ from planogram.config import LaunchConfig
 from planogram.errors import ConfigError
 from planogram.section import parse
 from planogram.tune.campaign import Answer
-from planogram.tune.executor import _Feed, _Judge, fitting, resources
+from planogram.tune.executor import _Feed, _Judge
+from planogram.tune.sizing import fitting, resources
 from planogram.tune.worker import FAILURE, OUTCOME
 
 
@@ -108,3 +109,10 @@ def test_ray_tune_is_fed_until_there_are_no_more(config, trial):
     assert feed.suggest("x") == {"number": 0, "job": "job 0"}
     assert feed.suggest("x") is None
     assert feed.suggest("x") == feed.FINISHED
+
+
+def test_what_ray_tune_pickles_holds_nothing():
+    import pickle
+
+    for front in (_Feed(Heard(), str), _Judge(Heard())):
+        assert vars(pickle.loads(pickle.dumps(front))) == {}

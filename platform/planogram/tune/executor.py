@@ -6,10 +6,10 @@ of their own, and each start of a campaign is a new experiment of Ray Tune in a 
 """
 
 import json
-import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ray import tune
@@ -20,13 +20,11 @@ from ray.tune.search import Searcher
 from planogram import storage
 from planogram.config.training import LaunchConfig
 from planogram.tune.campaign import Answer, Campaign
+from planogram.tune.sizing import resources
 from planogram.tune.stages import trial_values
 from planogram.tune.trial import Trial
 from planogram.tune.worker import FAILURE, OUTCOME, run_trial
 
-# A trial's own process books this and no CPU: those are for the workers that it starts. Booked nowhere, Ray Tune would
-# take a whole CPU for it, and two cores would wait for each other for ever.
-DRIVER = {"memory": 512 * 2**20}
 ADDED = (*AUTO_RESULT_KEYS, "checkpoint_dir_name", "timestamp")
 QUIET = {
     # Trials keep the working folder of Ray's workers, since paths may be relative to it.
@@ -38,7 +36,17 @@ QUIET = {
 }
 
 
-class _Feed(Searcher):
+class _Front:
+    """Of a campaign, for Ray Tune, which pickles whatever it is given: nothing of it, since it is never read back."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+
+class _Feed(_Front, Searcher):
     """Asks the campaign for the next trial."""
 
     def __init__(self, campaign: Campaign, job: Callable[[Trial], str]) -> None:
@@ -61,7 +69,7 @@ class _Feed(Searcher):
         """Nothing: the ledger has it."""
 
 
-class _Judge(FIFOScheduler):
+class _Judge(_Front, FIFOScheduler):
     """Tells the campaign what trials report, and Ray Tune what the campaign makes of it."""
 
     def __init__(self, campaign: Campaign) -> None:
@@ -122,8 +130,7 @@ def fit(campaign: Campaign, base: dict[str, Any], launch: LaunchConfig, concurre
         given = {"home": storage.home(), "stage": config.stage, "values": values, "latency": config.latency}
         return json.dumps(given)
 
-    os.environ.update(QUIET)
-    with tempfile.TemporaryDirectory(prefix="planogram-tune-") as folder:
+    with _environment(), tempfile.TemporaryDirectory(prefix="planogram-tune-") as folder:
         tune.Tuner(
             tune.with_resources(run_trial, resources(launch)),
             tune_config=tune.TuneConfig(
@@ -142,26 +149,24 @@ def fit(campaign: Campaign, base: dict[str, Any], launch: LaunchConfig, concurre
         ).fit()
 
 
-def resources(launch: LaunchConfig) -> dict[str, float]:
-    """What a trial's own process books: no CPU where workers train, and all of it where it trains itself."""
-    if launch.workers:
-        return dict(DRIVER)
-    gpu = {"GPU": launch.gpu_share} if launch.gpu else {}
-    return {"CPU": float(launch.cpus_per_worker), **gpu}
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Settings of Ray Tune, and the cluster's address, which all processes of trials are to know, while the block runs.
 
-
-def fitting(launch: LaunchConfig, cluster: dict[str, float] | None = None) -> int:
-    """How many trials the CPUs and GPUs of a cluster take at once; at least one.
-
-    Args:
-        launch: where a trial's workers run.
-        cluster: its resources; absent: of the one that is connected.
+    When a trial is ended, an actor of Ray Train frees what its workers had booked. It asks for the cluster by
+    RAY_ADDRESS; where that is not set and the machine has several clusters it dies, and nothing is freed.
     """
     import ray
+    from ray.tune.execution import class_cache
 
-    cluster = ray.cluster_resources() if cluster is None else cluster
-    workers = max(1, launch.workers)
-    counts = [cluster.get("CPU", 0.0) / (workers * launch.cpus_per_worker)]
-    if launch.gpu:
-        counts.append(cluster.get("GPU", 0.0) / (workers * launch.gpu_share))
-    return max(1, math.floor(min(counts) + 1e-9))
+    class_cache.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
+    given = {**QUIET, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    before = {key: os.environ.get(key) for key in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key, None)
+            if value is not None:
+                os.environ[key] = value

@@ -12,6 +12,7 @@ from planogram.tune.ledger import Ledger, open_ledger
 from planogram.tune.objective import winner
 from planogram.tune.publish import publish
 from planogram.tune.report import keep, summary
+from planogram.tune.sizing import fitting
 from planogram.tune.space import corners
 from planogram.tune.stages import base_values, check, launch_of, stage_config, trial_values
 from planogram.tune.trial import Trial
@@ -52,7 +53,7 @@ def _check_length(name: str) -> None:
 
 def _run_trials(config: TuneConfig, ledger: Ledger, base: dict[str, Any]) -> Campaign:
     """Connect, and let Ray Tune run what the campaign hands out; nothing is started where nothing is left to do."""
-    from planogram.tune.executor import fit, fitting
+    from planogram.tune.executor import fit
 
     screen = live.console()
     launch = launch_of(stage_config(config.stage, trial_values(config, base, Trial(0, corners(config.space)[0]), None)))
