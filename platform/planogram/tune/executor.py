@@ -6,6 +6,7 @@ of their own, and each start of a campaign is a new experiment of Ray Tune in a 
 """
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -130,6 +131,8 @@ def fit(campaign: Campaign, base: dict[str, Any], launch: LaunchConfig, concurre
         given = {"home": storage.home(), "stage": config.stage, "values": values, "latency": config.latency}
         return json.dumps(given)
 
+    # It looks for files of results, which nobody writes here.
+    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
     with _environment(), tempfile.TemporaryDirectory(prefix="planogram-tune-") as folder:
         tune.Tuner(
             tune.with_resources(run_trial, resources(launch)),
