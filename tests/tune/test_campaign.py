@@ -113,6 +113,13 @@ def test_a_result_without_the_metric_is_a_failure_that_names_what_there_is(start
     assert campaign.trials[0].reason == "no metric kappa; there are ndcg@10, auc"
 
 
+def test_a_result_that_is_no_number_is_a_failure(start, config):
+    campaign = start(config())
+    campaign.next()
+    campaign.finish(0, {"ndcg@10": float("nan")}, "/b", [])
+    assert campaign.trials[0].state == "failed"
+
+
 def test_hours_count_over_all_starts(start, config, clock):
     asked = config(budget={"hours": 2.0})
     for _ in range(2):

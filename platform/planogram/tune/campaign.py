@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
+from math import isfinite, nan
 
 from planogram import storage
 from planogram.config import TuneConfig
@@ -145,11 +146,11 @@ class Campaign:
         return False
 
     def finish(self, number: int, metrics: dict[str, float], bundle: str, history: list[dict[str, float]]) -> None:
-        """A trial has ended by itself. One without a metric that is looked for has failed."""
+        """A trial has ended by itself. One without a number for each metric that is looked for has failed."""
         for entry in history:
             self._ledger.report(number, entry)
         self.trials[number] = replace(self.trials[number], history=tuple(history) or self.trials[number].history)
-        if absent := [name for name in self.config.metrics if name not in metrics]:
+        if absent := [name for name in self.config.metrics if not isfinite(metrics.get(name, nan))]:
             self._settle(number, "failed", reason=f"no metric {', '.join(absent)}; there are {', '.join(metrics)}")
         else:
             self._settle(number, "finished", metrics=metrics, bundle=bundle)
@@ -167,7 +168,7 @@ class Campaign:
         self._active.pop(number, None)
         seconds = self.trials[number].seconds
         self.trials[number] = replace(settled, seconds=seconds)
-        self._say(f"trial {number} {state}: {_outcome(settled, self.config)}")
+        self._say(f"trial {number} {state}: {settled.outcome(self.config.metrics)}")
         # What has just settled may still be written to by a worker that ends.
         self.tidy(leave_out=number)
 
@@ -191,9 +192,3 @@ class Campaign:
             self.trials[number] = replace(self.trials[number], seconds=self.trials[number].seconds + seconds)
         # For the table, which is drawn by a thread that must not use the database.
         self.last_spent = self.spent
-
-
-def _outcome(trial: Trial, config: TuneConfig) -> str:
-    if trial.metrics is None:
-        return trial.reason.splitlines()[0] if trial.reason else ""
-    return ", ".join(f"{name} {trial.metrics[name]:.4f}" for name in config.metrics)

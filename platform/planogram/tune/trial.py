@@ -1,5 +1,6 @@
 """One trial of a campaign, as the ledger knows it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +48,12 @@ class Trial:
         texts = {key: f"{value:.3g}" if isinstance(value, float) else str(value) for key, value in self.params.items()}
         parent = "" if self.parent is None else f", from trial {self.parent}"
         return ", ".join(f"{key}={text}" for key, text in texts.items()) + parent
+
+    def outcome(self, names: Iterable[str]) -> str:
+        """What came of it in a line: these metrics, or why there are none."""
+        if self.metrics is None:
+            return self.reason.partition("\n")[0]
+        return ", ".join(f"{name} {self.metrics[name]:.4f}" for name in names)
 
     def curve(self, metric: str) -> list[tuple[float, float]]:
         """(step, value) of every validation of the training that has this metric; the untrained model's is left out."""
