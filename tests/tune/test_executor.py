@@ -67,7 +67,7 @@ class Heard:
         self.told.append((number, reason))
 
 
-TRIAL = SimpleNamespace(config={"number": 4}, get_error=lambda: None)
+TRIAL = SimpleNamespace(config={"number": 4}, get_error=lambda: None, should_recover=lambda: False)
 
 
 def test_a_validation_is_heard_without_what_ray_tune_adds_and_may_end_the_trial():
@@ -101,6 +101,13 @@ def test_failures_have_their_reason():
     died = Heard(4)
     _Judge(died).on_trial_error(None, TRIAL)
     assert died.told == [(4, "its process died")]
+
+
+def test_a_trial_that_is_started_again_has_not_failed():
+    campaign = Heard(4)
+    again = SimpleNamespace(**(vars(TRIAL) | {"should_recover": lambda: True}))
+    _Judge(campaign).on_trial_error(None, again)
+    assert campaign.told == []
 
 
 def test_ray_tune_is_fed_until_there_are_no_more(config, trial):

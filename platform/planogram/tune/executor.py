@@ -94,7 +94,8 @@ class _Judge(_Front, FIFOScheduler):
         self._fail(trial, "it ended without a result")
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002
-        self._fail(trial, str(trial.get_error() or "its process died"))
+        if not trial.should_recover():  # Ray Tune says so of a trial that it starts again, too
+            self._fail(trial, str(trial.get_error() or "its process died"))
 
     def _fail(self, trial: Any, reason: str) -> None:
         if self._campaign.is_active(trial.config["number"]):
