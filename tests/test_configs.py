@@ -15,6 +15,7 @@ STAGES = {
     "simulate": config.SimulateConfig,
     "finetune": config.FinetuneConfig,
     "pretrain": config.PretrainConfig,
+    "tune": config.TuneConfig,
     "evaluate": config.EvaluateConfig,
     "score": config.ScoreConfig,
     "blend": config.BlendConfig,

@@ -1,7 +1,7 @@
 """The reference of all configuration keys, made from the sections themselves."""
 
 import types
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -17,6 +17,7 @@ STAGES: dict[str, type[Section]] = {
     "planogram finetune": config.FinetuneConfig,
     "planogram finetune (next_item)": config.NextItemConfig,
     "planogram finetune (demand)": config.DemandConfig,
+    "planogram tune": config.TuneConfig,
     "planogram evaluate": config.EvaluateConfig,
     "planogram score": config.ScoreConfig,
     "planogram models promote --gate": config.GatePolicy,
@@ -59,7 +60,17 @@ def _shared() -> dict[str, type[Section]]:
             section = _section(field)
             if section and section not in STAGES.values():
                 found.setdefault(name, section)
+            found |= {f"{name} of kind {kind}": member for kind, member in _kinds(field).items()}
     return found
+
+
+def _kinds(field: FieldInfo) -> dict[str, type[Section]]:
+    """Of a mapping to sections that differ by their `kind`: kind -> section."""
+    if get_origin(field.annotation) is not dict or get_origin(get_args(field.annotation)[1]) is not Annotated:
+        return {}
+    members = get_args(get_args(get_args(field.annotation)[1])[0])
+    sections = [member for member in members if isinstance(member, type) and issubclass(member, Section)]
+    return {get_args(section.model_fields["kind"].annotation)[0]: section for section in sections}
 
 
 def _table(title: str, section: type[Section]) -> str:
@@ -111,6 +122,8 @@ def _name(annotation: Any) -> str:
         return " or ".join(_name(arg) for arg in args if arg is not type(None))
     if origin is tuple:
         return "list"
+    if origin is dict and get_origin(args[1]) is Annotated:
+        return "mapping to sections"
     if origin is dict:
         return "mapping" if args[1] is Any else f"mapping to {_name(args[1])}"
     return str(getattr(annotation, "__name__", annotation))

@@ -39,6 +39,24 @@ def finetune(config_path: Config = None, settings: Overrides = None, as_json: As
 
 
 @stages_app.command()
+def tune(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
+    """Look for the best values of any configuration keys of finetune, pretrain or compress.
+
+    The same campaign again goes on where it was interrupted; no finished trial is run again.
+
+    Example: planogram tune --config jobs/configs/tune.yaml --set name=first --set trials=12
+    """
+    from planogram.tune.report import render
+    from planogram.tune.run import run
+
+    result = run(section.load(config.TuneConfig, config_path, settings or ()))
+    if as_json:
+        print_json(result)
+    else:
+        show_files(render(result), result)
+
+
+@stages_app.command()
 def evaluate(config_path: Config = None, settings: Overrides = None, as_json: AsJson = False) -> None:
     """Score a part of a shop with a bundle and report ranking and grading metrics.
 

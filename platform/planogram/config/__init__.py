@@ -71,6 +71,7 @@ from planogram.config.stages import (
     SliceName,
     TrainingMethod,
     load_finetune,
+    parse_finetune,
 )
 from planogram.config.training import (
     ClusterConfig,
@@ -81,6 +82,15 @@ from planogram.config.training import (
     RunConfig,
     TrackingConfig,
     TrainConfig,
+)
+from planogram.config.tune import (
+    BudgetConfig,
+    ChoiceConfig,
+    IntConfig,
+    LogUniformConfig,
+    SchedulerConfig,
+    TuneConfig,
+    UniformConfig,
 )
 
 __all__ = [
@@ -98,8 +108,10 @@ __all__ = [
     "BenchmarkServingConfig",
     "BenchmarkTrainingConfig",
     "BlendConfig",
+    "BudgetConfig",
     "CalibrationConfig",
     "CalibrationRule",
+    "ChoiceConfig",
     "ClickConfig",
     "ClusterConfig",
     "CompressConfig",
@@ -118,9 +130,11 @@ __all__ = [
     "HeadTask",
     "HostileConfig",
     "Importance",
+    "IntConfig",
     "ItemOptimizerConfig",
     "LatencyRule",
     "LaunchConfig",
+    "LogUniformConfig",
     "LossConfig",
     "NextItemConfig",
     "OptimizerConfig",
@@ -137,6 +151,7 @@ __all__ = [
     "RobustnessRule",
     "RunConfig",
     "ScenarioName",
+    "SchedulerConfig",
     "ScoreConfig",
     "SequenceConfig",
     "ServeFlags",
@@ -153,6 +168,9 @@ __all__ = [
     "TrainConfig",
     "TrainingMethod",
     "TransitionConfig",
+    "TuneConfig",
+    "UniformConfig",
     "WorkloadName",
     "load_finetune",
+    "parse_finetune",
 ]

@@ -312,16 +312,24 @@ def load_finetune(
     Raises:
         ConfigError: the task does not exist; or as `load`.
     """
-    values = values_of(path, overrides)
+    return parse_finetune(values_of(path, overrides), path or "the command line")
+
+
+def parse_finetune(values: dict[str, Any], source: str) -> FinetuneConfig | NextItemConfig | DemandConfig:
+    """Check values against the section of `planogram finetune` that their `task` asks for.
+
+    Raises:
+        ConfigError: the task does not exist; or as `section.parse`.
+    """
     task = values.get("task", FinetuneConfig.model_fields["task"].default)
     if task == "next_item":
-        return parse(NextItemConfig, values, path or "the command line")
+        return parse(NextItemConfig, values, source)
     if task == "demand":
-        return parse(DemandConfig, values, path or "the command line")
+        return parse(DemandConfig, values, source)
     if task not in get_args(HeadTask):
         raise ConfigError(
             f"task {task!r} does not exist",
             allowed=", ".join([*get_args(HeadTask), "next_item", "demand"]),
             remedy="choose one",
         )
-    return parse(FinetuneConfig, values, path or "the command line")
+    return parse(FinetuneConfig, values, source)

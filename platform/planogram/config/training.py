@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from planogram.config.data import ClickConfig, HeadTask, SplitConfig, TextConfig
 from planogram.config.model import BackboneConfig
@@ -61,7 +61,16 @@ class LaunchConfig(Section):
     workers: int = Field(2, ge=0, description="Ray Train workers; 0: in this process, without a cluster")
     cpus_per_worker: int = Field(1, ge=1)
     gpu: bool = Field(False, description="one GPU per worker")
+    gpu_share: float = Field(
+        1.0, gt=0, le=1, description="of a GPU, for a single worker with `gpu`: several trials of a campaign share one"
+    )
     max_failures: int = Field(3, ge=0, description="restarts from the last whole checkpoint")
+
+    @model_validator(mode="after")
+    def _one_worker_shares(self) -> "LaunchConfig":
+        if self.gpu_share < 1 and (not self.gpu or self.workers > 1):
+            raise ValueError("gpu_share is for a single worker with gpu: NCCL wants a GPU for each of several")
+        return self
 
 
 class TrackingConfig(Section):

@@ -71,10 +71,10 @@ def ray_context(run_dir: str) -> TrainContext:
     )
 
 
-def local_context(run_dir: str) -> TrainContext:
-    """The context of a run in this process alone."""
+def local_context(run_dir: str, report: Callable[[dict[str, float]], None] | None = None) -> TrainContext:
+    """The context of a run in this process alone, and who hears its validations."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return TrainContext(rank=0, world_size=1, device=device, run_dir=run_dir, report=_nobody)
+    return TrainContext(rank=0, world_size=1, device=device, run_dir=run_dir, report=report or _nobody)
 
 
 def _nobody(metrics: dict[str, float]) -> None:

@@ -1,6 +1,9 @@
 """Starts the training loop: on Ray Train workers, or in this process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from planogram import storage
@@ -16,6 +19,32 @@ Worker = Callable[[TrainContext], None]
 # Every step allocates the same large tensors: glibc is to keep what they free. Given back to the kernel, it is cleared
 # and mapped again page by page.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34)}
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Whoever hears the validations of the trainings that this thread launches.
+
+    Attributes:
+        callbacks: makes the callbacks of Ray Train's driver.
+        report: hears a training in this process.
+    """
+
+    callbacks: Callable[[], list[Any]]
+    report: Callable[[dict[str, float]], None]
+
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Let somebody hear the validations of what is launched while the block runs."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 def launch(
@@ -43,7 +72,8 @@ def launch(
     if not storage.exists(result):
         with progress.watch(run_dir, label, observe):
             if config.workers == 0:
-                worker(local_context(run_dir))
+                listener = _listener.get()
+                worker(local_context(run_dir, listener.report if listener else None))
             else:
                 _on_ray(worker, config, run_dir)
     return dict(storage.read_json(result))
@@ -57,6 +87,7 @@ def _on_ray(worker: Worker, config: LaunchConfig, run_dir: str) -> None:
     def train_loop() -> None:
         worker(ray_context(run_dir))
 
+    listener = _listener.get()
     trainer = TorchTrainer(
         train_loop,
         torch_config=TorchConfig(timeout_s=PROCESS_GROUP_TIMEOUT_S),
@@ -67,6 +98,7 @@ def _on_ray(worker: Worker, config: LaunchConfig, run_dir: str) -> None:
             name="ray",
             storage_path=run_dir,
             failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
+            callbacks=listener.callbacks() if listener else None,
             worker_runtime_env={"env_vars": worker_environment(config.cpus_per_worker, config.gpu) | ALLOCATOR},
         ),
     )
@@ -80,4 +112,4 @@ def _on_ray(worker: Worker, config: LaunchConfig, run_dir: str) -> None:
 
 
 def _resources(config: LaunchConfig) -> dict[str, float]:
-    return {"CPU": config.cpus_per_worker, **({"GPU": 1.0} if config.gpu else {})}
+    return {"CPU": config.cpus_per_worker, **({"GPU": config.gpu_share} if config.gpu else {})}
