@@ -71,7 +71,7 @@ def order(query: str, generator: Generator) -> str:
     return " ".join(turned)
 
 
-def number(query: str, generator: Generator) -> str:  # noqa: ARG001 - all ways to write have one form
+def number(query: str, _generator: Generator) -> str:
     """The last word in the plural where it is in the singular, and the other way round; by English rules."""
     head, _, last = query.rpartition(" ")
     if not _WORD.fullmatch(last) or len(last) < LEAST_LETTERS - 1:
@@ -91,7 +91,7 @@ def _counted(word: str) -> str:
     return word + ("es" if word.endswith(_SIBILANT) else "s")
 
 
-def stop_words(query: str, generator: Generator) -> str:  # noqa: ARG001 - all ways to write have one form
+def stop_words(query: str, _generator: Generator) -> str:
     """Without stop words, or with `the` before a query of English letters that has none."""
     if not _WORD.search(query):
         return query

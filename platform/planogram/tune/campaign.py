@@ -14,7 +14,7 @@ from planogram.tune.budget import Spent, exhausted, spent
 from planogram.tune.ledger import Ledger
 from planogram.tune.rungs import goes_on
 from planogram.tune.search import size, suggest
-from planogram.tune.trial import Trial
+from planogram.tune.trial import State, Trial
 
 TOUCH_EVERY_S = 5.0
 
@@ -159,8 +159,16 @@ class Campaign:
         """A trial cannot go on."""
         self._settle(number, "failed", reason=reason)
 
-    def _settle(self, number: int, state: str, **came: object) -> None:
-        settled = replace(self.trials[number], state=state, **came)  # type: ignore[arg-type]
+    def _settle(
+        self,
+        number: int,
+        state: State,
+        *,
+        metrics: dict[str, float] | None = None,
+        bundle: str | None = None,
+        reason: str = "",
+    ) -> None:
+        settled = replace(self.trials[number], state=state, metrics=metrics, bundle=bundle, reason=reason)
         self._ledger.settle(
             number, settled.state, metrics=settled.metrics, bundle=settled.bundle, reason=settled.reason
         )

@@ -113,16 +113,17 @@ def run_stage(stage: TunedStage, values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         PlanogramError: as the stage does.
     """
+    if stage == "finetune":
+        from planogram import finetune
+
+        return finetune.run(parse_finetune(values, f"a trial of {stage}"))
     config = stage_config(stage, values)
     if isinstance(config, CompressConfig):
         return _compressed(config)
-    if isinstance(config, PretrainConfig):
-        from planogram import pretrain
+    from planogram import pretrain
 
-        return pretrain.run(config)
-    from planogram import finetune
-
-    return finetune.run(config)  # type: ignore[arg-type]  # what `parse_finetune` gives
+    assert isinstance(config, PretrainConfig)
+    return pretrain.run(config)
 
 
 def _compressed(config: CompressConfig) -> dict[str, Any]:
