@@ -41,7 +41,8 @@ class Numeric(Section):
         Source: piecewise linear encoding, Gorishniy et al. 2022, On Embeddings for Numerical Features in Tabular Deep
         Learning; here without extrapolation, for the outliers of a shop's data.
         """
-        numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
+        plain = values if values.dtype == np.float64 else pd.to_numeric(values, errors="coerce")
+        numbers = plain.to_numpy(dtype=np.float64)
         edges = np.asarray(self.edges)
         filled = np.clip((numbers[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0)
         return np.column_stack([filled, np.isnan(numbers)])

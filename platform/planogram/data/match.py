@@ -50,12 +50,12 @@ class PairMatcher:
     def frame(self, tokens: Tokens) -> pd.DataFrame:
         """(pairs, MATCH) float64; NaN where there is nothing to compare."""
         rows = [self._row(*pair) for pair in zip(tokens.input_ids, tokens.token_type_ids, strict=True)]
-        return pd.DataFrame(rows, columns=list(MATCH), dtype=np.float64)
+        return pd.DataFrame(np.asarray(rows, dtype=np.float64).reshape(-1, len(MATCH)), columns=list(MATCH))
 
     def _row(self, ids: Sequence[int], types: Sequence[int]) -> list[float]:
-        first, second = ([i for i, t in zip(ids, types, strict=True) if t == side] for side in (0, 1))
-        query = [i for i in first if i not in self._special]
-        text = [i for i in second if i not in self._special]
+        end = len(types) - sum(types)
+        query = [i for i in ids[:end] if i not in self._special]
+        text = [i for i in ids[end:] if i not in self._special]
         title = text[: text.index(self._separator)] if self._separator in text else text
         text = [i for i in text if i != self._separator]
         queries, titles, texts = set(query), set(title), set(text)
@@ -121,14 +121,14 @@ def _bigrams(tokens: Sequence[int]) -> set[tuple[int, int]]:
 
 
 def _longest_run(query: Sequence[int], title: Sequence[int]) -> int:
-    """Length of the longest common substring, by dynamic programming over its ends."""
+    """Length of the longest common substring, by dynamic programming over its ends, of which few differ from 0."""
+    places: dict[int, list[int]] = {token: [] for token in query}
+    for place, token in enumerate(title):
+        if token in places:
+            places[token].append(place)
     longest = 0
-    before = [0] * (len(title) + 1)
+    before: dict[int, int] = {}
     for token in query:
-        here = [0] * (len(title) + 1)
-        for place, other in enumerate(title, 1):
-            if token == other:
-                here[place] = before[place - 1] + 1
-                longest = max(longest, here[place])
-        before = here
+        before = {place: before.get(place - 1, 0) + 1 for place in places[token]}
+        longest = max(longest, *before.values()) if before else longest
     return longest

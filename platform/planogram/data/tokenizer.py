@@ -104,7 +104,7 @@ class PairTokenizer:
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> Tokens:
         """Encode pairs, or single texts where the second one is empty; what is cut is said in `Tokens.truncated`."""
-        encodings = self.tokenizer.encode_batch([pair if pair[1] else pair[0] for pair in pairs])
+        encodings = self.tokenizer.encode_batch_fast([pair if pair[1] else pair[0] for pair in pairs])
         return Tokens(
             [encoding.ids for encoding in encodings],
             [encoding.type_ids for encoding in encodings],
