@@ -107,6 +107,7 @@ class BenchmarkReliabilityConfig(Section):
     )
     engine: EngineName = Field("openvino-int8", description="of the server")
     threads: int = Field(1, ge=1, description="of one ranker's inference")
+    max_wait_s: float = Field(2.0, gt=0, description="the server's `engine.max_wait_s`")
     requests: RequestsConfig = RequestsConfig(documents=16, distinct=16)
     replicas: int = Field(2, ge=2, description="rankers")
     clients: int = Field(8, ge=1, description="whose answers per second are the capacity")
