@@ -12,6 +12,7 @@ from planogram.tune.picture import picture
 from planogram.tune.report import keep, render, summary
 
 PNG = b"\x89PNG"
+BASE = {"shop": "shop"}
 
 
 def text_of(shown):
@@ -30,7 +31,7 @@ def trials_of(trial):
 
 
 def test_the_summary_orders_the_finished_trials(config, trial):
-    result = summary(config(), trials_of(trial), Spent(0.5, 0.75, 1.5), "all 4 trials have begun")
+    result = summary(config(), BASE, trials_of(trial), Spent(0.5, 0.75, 1.5), "all 4 trials have begun")
     assert [row["number"] for row in result["best"]] == [2, 0]
     assert result["counts"] == {"running": 0, "finished": 2, "stopped": 1, "failed": 1}
     assert result["spent"] == {"hours": 0.5, "trial_hours": 0.75, "cost": 1.5}
@@ -38,14 +39,25 @@ def test_the_summary_orders_the_finished_trials(config, trial):
 
 
 def test_the_table_says_best_values_and_what_it_took(config, trial):
-    text = text_of(render(summary(config(), trials_of(trial), Spent(0.5, 0.75, 1.5), "the budget is spent")))
+    text = text_of(render(summary(config(), BASE, trials_of(trial), Spent(0.5, 0.75, 1.5), "the budget is spent")))
     assert "0.8000" in text
     assert "optimizer.learning_rate=0.001" in text
-    assert "cost 1.50; the budget is spent" in text
+    assert "cost 1.50" in text
+    assert "the budget is spent" in text
+
+
+def test_stopped_trials_save_epochs_and_finished_ones_count_as_they_are(config, trial):
+    # Two validations an epoch and two epochs a trial: finished ones trained 1 epoch each, the stopped one half of one.
+    result = summary(config(), BASE, trials_of(trial), Spent(0, 0, 0), "")
+    assert result["epochs"] == {"trained": 2.5, "whole": 6.0}
+    assert "2.5 of 6.0 epochs (42%)" in text_of(render(result))
+    limited = summary(config(), {**BASE, "train": {"max_steps": 5}}, trials_of(trial), Spent(0, 0, 0), "")
+    assert limited["epochs"] is None
+    assert "epochs (" not in text_of(render(limited))
 
 
 def test_importance_has_a_table_of_its_own(config, trial):
-    result = summary(config(), trials_of(trial), Spent(0, 0, 0), "")
+    result = summary(config(), BASE, trials_of(trial), Spent(0, 0, 0), "")
     shown = text_of(render(result | {"importance": {"ndcg@10": {"train.epochs": 0.75, "backbone.dropout": 0.25}}}))
     assert "what ndcg@10 depends on" in shown
     assert "75.0%" in shown
@@ -53,7 +65,7 @@ def test_importance_has_a_table_of_its_own(config, trial):
 
 def test_file_picture_and_page_are_written_and_the_page_needs_nothing_else(config, trial, tmp_path):
     trials = trials_of(trial)
-    files = keep(summary(config(), trials, Spent(0, 0, 0), ""), trials, str(tmp_path))
+    files = keep(summary(config(), BASE, trials, Spent(0, 0, 0), ""), trials, str(tmp_path))
     assert storage.read_json(files["file"])["name"] == "camp"
     assert storage.read_bytes(files["plot"]).startswith(PNG)
     page = storage.read_bytes(files["page"]).decode()
@@ -68,7 +80,7 @@ def test_two_metrics_are_drawn_as_a_front(config, trial):
         trial(number, value, state="finished", metrics={"ndcg@10": value, "latency_ms": latency})
         for number, (value, latency) in enumerate(((0.5, 3.0), (0.7, 9.0), (0.4, 8.0)))
     ]
-    result = summary(config(metrics=metrics), trials, Spent(0, 0, 0), "")
+    result = summary(config(metrics=metrics), BASE, trials, Spent(0, 0, 0), "")
     assert result["front"] == [1, 0]
     assert picture(result, trials).startswith(PNG)
     assert "1*" in text_of(render(result))
@@ -76,18 +88,19 @@ def test_two_metrics_are_drawn_as_a_front(config, trial):
 
 def test_a_campaign_without_a_finished_trial_has_a_report_too(config, trial):
     trials = [trial(0), trial(1, state="failed", reason="no")]
-    result = summary(config(), trials, Spent(0, 0, 0), "")
+    result = summary(config(), BASE, trials, Spent(0, 0, 0), "")
     assert result["best"] == []
     assert picture(result, trials).startswith(PNG)
     assert "1 running, 1 failed" in text_of(render(result))
 
 
 def test_values_of_all_kinds_and_sizes_are_drawn(config, trial):
+    keys = ("optimizer.learning_rate", "text.fields", "train.epochs")
     trials = [
-        trial(number, 0.5, state="finished", params={"a": value, "b": choice, "c": same})
-        for number, (value, choice, same) in enumerate(((1e-5, [1], 2), (1e-2, None, 2)))
+        trial(number, 0.5, state="finished", params=dict(zip(keys, values, strict=True)))
+        for number, values in enumerate(((1e-5, ["title"], 2), (1e-2, ["title", "brand"], 2)))
     ]
-    assert picture(summary(config(), trials, Spent(0, 0, 0), ""), trials).startswith(PNG)
+    assert picture(summary(config(), BASE, trials, Spent(0, 0, 0), ""), trials).startswith(PNG)
 
 
 def test_the_live_table_shows_state_and_curve_of_each_trial(config, trial):

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -12,6 +12,7 @@ from rich.table import Table
 from planogram import storage
 from planogram.config import TuneConfig
 from planogram.tune.budget import Spent
+from planogram.tune.epochs import epochs
 from planogram.tune.objective import front, ranked
 from planogram.tune.picture import picture
 from planogram.tune.tpe import importance
@@ -21,19 +22,23 @@ BEST = 5
 ENDS = {"file": "json", "plot": "png", "page": "html"}
 
 
-def summary(config: TuneConfig, trials: Sequence[Trial], taken: Spent, ended: str) -> dict[str, Any]:
+def summary(
+    config: TuneConfig, base: Mapping[str, Any], trials: Sequence[Trial], taken: Spent, ended: str
+) -> dict[str, Any]:
     """The result of a campaign.
 
     Args:
         config: of the campaign.
+        base: values that all trials share.
         trials: of its ledger.
         taken: over all starts.
         ended: why no further trial began.
 
     Returns:
         `name`, `stage`, `metrics` (name -> max or min), `counts` (state -> trials), `spent` (`hours`, `trial_hours`,
-        `cost`), `ended`, `best` (at most 5 trials, each with number, params, metrics, seconds, bundle), `front`
-        (numbers of the trials that none beats), `importance` (metric -> key -> share), and `trials` (all).
+        `cost`), `epochs` (`trained`, and `whole` had none been stopped; None where steps are limited), `ended`, `best`
+        (at most 5 trials, each with number, params, metrics, seconds, bundle), `front` (numbers of the trials that none
+        beats), `importance` (metric -> key -> share), and `trials` (all).
     """
     states = ("running", "finished", "stopped", "failed")
     return {
@@ -44,6 +49,7 @@ def summary(config: TuneConfig, trials: Sequence[Trial], taken: Spent, ended: st
         "scheduler": config.scheduler.kind,
         "counts": {state: sum(trial.state == state for trial in trials) for state in states},
         "spent": {"hours": taken.hours, "trial_hours": taken.trial_hours, "cost": taken.cost},
+        "epochs": epochs(config, base, trials),
         "ended": ended,
         "best": [_best(trial) for trial in ranked(trials, config.metrics)[:BEST]],
         "front": [trial.number for trial in front(trials, config.metrics)],
@@ -110,10 +116,8 @@ def _best_table(result: dict[str, Any]) -> Table:
     counts = ", ".join(f"{count} {state}" for state, count in result["counts"].items() if count)
     spent = result["spent"]
     cost = f", cost {spent['cost']:.2f}" if spent["cost"] else ""
-    table = Table(
-        title=f"{result['name']}: {counts}",
-        caption=escape(f"{spent['hours']:.2f} h, trials {spent['trial_hours']:.2f} h{cost}; {result['ended']}"),
-    )
+    took = f"{spent['hours']:.2f} h, trials {spent['trial_hours']:.2f} h{cost}{_saved(result['epochs'])}"
+    table = Table(title=f"{result['name']}: {counts}", caption=escape(f"{took}; {result['ended']}"))
     for name in ("trial", *result["metrics"], "seconds", "values"):
         table.add_column(name, justify="left" if name == "values" else "right")
     for row in result["best"]:
@@ -121,6 +125,13 @@ def _best_table(result: dict[str, Any]) -> Table:
         figures = (f"{row['metrics'][name]:.4f}" for name in result["metrics"])
         table.add_row(f"{row['number']}{mark}", *figures, f"{row['seconds']:.0f}", _values(row["params"]))
     return table
+
+
+def _saved(counted: dict[str, float] | None) -> str:
+    if not counted or not counted["whole"]:
+        return ""
+    share = counted["trained"] / counted["whole"]
+    return f", {counted['trained']:.1f} of {counted['whole']:.1f} epochs ({share:.0%})"
 
 
 def _all_table(result: dict[str, Any]) -> Table:

@@ -40,7 +40,7 @@ def run(config: TuneConfig) -> dict[str, Any]:
         base = base_values(config)
         ledger.claim(config.model_dump(mode="json") | {"base": base})
         campaign = _run_trials(config, ledger, base)
-        return _report(config, ledger, campaign, folder)
+        return _report(config, base, ledger, campaign, folder)
 
 
 def _check_length(name: str) -> None:
@@ -79,14 +79,16 @@ def _open_tracking(config: TuneConfig) -> None:
         pass
 
 
-def _report(config: TuneConfig, ledger: Ledger, campaign: Campaign, folder: Path) -> dict[str, Any]:
+def _report(
+    config: TuneConfig, base: dict[str, Any], ledger: Ledger, campaign: Campaign, folder: Path
+) -> dict[str, Any]:
     """Publish if asked, and write the report; a problem of the disk is raised after it."""
     trials = ledger.trials()
     best = winner(trials, config.metrics)
     published = None
     if config.publish and best is not None and campaign.problem is None:
         published = publish(config, best, len(trials), str(folder)).reference
-    result = summary(config, trials, campaign.spent, campaign.ended) | {"published": published}
+    result = summary(config, base, trials, campaign.spent, campaign.ended) | {"published": published}
     files = keep(result, trials, config.out or str(folder))
     if campaign.problem is not None:
         raise campaign.problem
