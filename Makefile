@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
-# The fast loop leaves out what starts a cluster, trains a model or exports one.
+# Last in a whole run: what starts a cluster, trains a model or exports one.
 SLOW := tests/exports tests/train tests/ray tests/e2e tests/gpu
 FAST := tests $(addprefix --ignore=,$(SLOW)) -n 2 --dist loadfile
+# And, for two minutes at most, what attacks servers, plays campaigns of load, estimates by bootstrap or draws thousands of cases.
+HEAVY := tests/benchmark tests/elasticity tests/gate tests/card tests/pricing/test_promise.py tests/test_imports.py \
+  tests/serve/test_hostile.py tests/serve/test_schema_driven.py tests/serve/test_tracing.py tests/models/test_adapters.py
 
 .PHONY: help install demo check test clean
 
@@ -33,7 +36,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -x $(FAST)
+	$(BIN)/python -m pytest -q -x $(FAST) $(addprefix --ignore=,$(HEAVY))
 
 test: install
 	$(BIN)/python -m pytest $(FAST) $(ARGS)

@@ -9,6 +9,7 @@ from tests.benchmark.conftest import ranking, response
 from planogram.benchmark.load.clients import generate, near, scores, stages
 from planogram.benchmark.load.generator import Generator, GeneratorError
 from planogram.benchmark.load.plan import BROKEN, HIT, MISS, NO_CACHE, TIMEOUT, Plan
+from planogram.serve.answers import SearchResponse
 
 
 def plan(stub, **given):
@@ -148,6 +149,14 @@ def test_what_headers_say_is_kept(stub):
     samples = generate(plan(stub, clients=1, seconds=0.1)).samples
     assert samples[0].stages == {"retrieve": 1.5, "rank": 20.0} and samples[1].stages == {}
     assert [sample.cache for sample in samples[:3]] == [HIT, MISS, NO_CACHE]
+
+
+def test_an_answer_that_says_so_is_a_fallback(stub):
+    [example] = SearchResponse.model_config["json_schema_extra"]["examples"]
+    body = SearchResponse.model_validate(example | {"degraded": True}).model_dump_json().encode()
+    stub.reply = answers(response(200, body), response(200, body.replace(b'"degraded":true', b'"degraded":false')))
+    samples = generate(plan(stub, clients=1, seconds=0.05)).samples
+    assert [sample.degraded for sample in samples[:2]] == [True, False]
 
 
 def test_stages_without_a_duration_are_left_out():

@@ -28,6 +28,13 @@ def test_what_nobody_said_is_null():
     assert found["stages"] == {} and found["answered_per_s"] == 0
 
 
+def test_fallbacks_are_answers_but_their_pairs_were_not_ranked():
+    ranked, fallback = Sample(0, 1, 200), Sample(1, 1, 200, degraded=True)
+    found = summarize(load(ranked, fallback, fallback, fallback), pairs=10)
+    assert (found["answered_per_s"], found["pairs_per_s"], found["degraded"]) == (2.0, 5.0, 0.75)
+    assert summarize(load(ranked), pairs=1)["degraded"] is None
+
+
 def test_hits_count_among_responses_that_speak_of_a_cache():
     said = [Sample(0, 1, 200, cache=cache) for cache in (HIT, HIT, HIT, MISS)]
     assert summarize(load(*said, Sample(0, 1, 200)), pairs=1)["hit_rate"] == 0.75

@@ -27,6 +27,7 @@ SLOW = (
     b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n",
 )
 Statuses = Counter[int]
+UNAVAILABLE = 503
 
 
 def hostile(scene: Scene) -> Result:
@@ -34,8 +35,9 @@ def hostile(scene: Scene) -> Result:
 
     Returns:
         `inputs` (how many were sent), `input_statuses` and `drip_statuses` (of the answers, with `connection` where it
-        was closed without one), `server_errors` (answers of 5xx), `same_processes` (whether every replica is the
-        process that it was), `p99_calm_ms` of the other clients before, `p99_ratio` to it, and their figures.
+        was closed without one), `server_errors` (answers of 5xx but 503), `shed_inputs` (503: a valid input came when
+        the ranker had enough work), `same_processes` (whether every replica is the process that it was),
+        `p99_calm_ms` of the other clients before, `p99_ratio` to it, and their figures.
 
     Raises:
         TargetError: the server does not show its OpenAPI document.
@@ -48,13 +50,15 @@ def hostile(scene: Scene) -> Result:
     scene.generator.begin(replace(plan, seconds=config.inputs / config.rate))
     seen = asyncio.run(attack(inputs, config, plan.timeout_s, plan.seed))
     figures = scene.figures(scene.generator.end())
+    answers = seen.inputs + seen.drips
     calm_ms = percentiles([sample for sample in calm.samples if sample.answered])["p99_ms"]
     return {
         "capacity_per_s": capacity,
         "inputs": seen.inputs.total(),
         "input_statuses": _named(seen.inputs),
         "drip_statuses": _named(seen.drips),
-        "server_errors": sum(count for status, count in (seen.inputs + seen.drips).items() if status >= 500),
+        "server_errors": sum(count for status, count in answers.items() if status >= 500 and status != UNAVAILABLE),
+        "shed_inputs": answers[UNAVAILABLE],
         "same_processes": _processes(scene) == before,
         "p99_calm_ms": calm_ms,
         "p99_ratio": figures["p99_ms"] / calm_ms if figures["p99_ms"] and calm_ms else None,

@@ -28,6 +28,7 @@ OWN = {
     "input_statuses": "{}",
     "drip_statuses": "{}",
     "server_errors": "{}",
+    "shed_inputs": "{}",
     "same_processes": "{}",
 }
 

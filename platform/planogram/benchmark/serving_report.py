@@ -13,7 +13,7 @@ from planogram.benchmark.load.summary import Figures
 
 CLOSED = " clients"
 #: what a terminal has room for
-SHORT = ("pairs/s", "of engine", "p50 ms", "p99 ms", "overhead ms", "cores", "success", "hits")
+SHORT = ("pairs/s", "of engine", "p50 ms", "p99 ms", "overhead ms", "cores", "success", "degraded", "hits")
 #: heading of a column -> key of a row, and how it is written
 COLUMNS = {
     "requests/s": ("answered_per_s", "{:,.1f}"),
@@ -27,6 +27,7 @@ COLUMNS = {
     "CPU ms": ("cpu_ms", "{:,.1f}"),
     "generator cores": ("generator_cpu", "{:.2f}"),
     "success": ("success", "{:.2%}"),
+    "degraded": ("degraded", "{:.1%}"),
     "shed": ("shed", "{:.1%}"),
     "Retry-After": ("retry_after", "{:.0%}"),
     "normal after s": ("normal_after_s", "{:.1f}"),

@@ -12,6 +12,9 @@ from itertools import cycle
 from planogram.benchmark.load.http1 import Answer, BadAnswerError, Connection, post
 from planogram.benchmark.load.plan import BROKEN, HIT, MISS, NO_CACHE, TIMEOUT, Load, Plan, Sample
 
+# What `/search` and its like say of an answer without the ranker, as they write it.
+DEGRADED = b'"degraded":true'
+
 
 def generate(plan: Plan) -> Load:
     """Carry out a plan in this process."""
@@ -94,6 +97,7 @@ class _Clients:
             cache=_cache(answer),
             stages=stages(answer.headers.get("server-timing", "")),
             wrong=status == 200 and bool(self.plan.expected) and not self._as_expected(number, answer.body),
+            degraded=DEGRADED in answer.body,
             probe=probe,
         )
 

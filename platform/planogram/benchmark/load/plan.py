@@ -54,6 +54,7 @@ class Sample:
         cache: `NO_CACHE`, `MISS` or `HIT`.
         stages: milliseconds of the server's stages, by their names (Server-Timing).
         wrong: the answer was 200 and its scores were not those expected.
+        degraded: the answer says that it is a fallback.
         probe: sent after the load.
     """
 
@@ -64,6 +65,7 @@ class Sample:
     cache: int = NO_CACHE
     stages: dict[str, float] = field(default_factory=dict)
     wrong: bool = False
+    degraded: bool = False
     probe: bool = False
 
     @property

@@ -25,21 +25,24 @@ def summarize(load: Load, pairs: int) -> Figures:
         pairs: of one request.
 
     Returns:
-        `requests`; `answered_per_s` and `pairs_per_s` of those with 2xx, over the time to the last answer; `p50_ms`,
-        `p95_ms` and `p99_ms` of them (None: there is none); `success` and `shed` (429 and 503), shares of all; among
-        shed ones `retry_after`, the share that says when to come again; `wrong`, how many bodies; `hit_rate` (None:
-        no response says); `stages`, shares of the time that clients waited; `statuses`, status -> requests;
-        `generator_cpu`, cores that the generator took.
+        `requests`; `answered_per_s` of those with 2xx, over the time to the last answer, and `pairs_per_s` of those
+        that are not fallbacks; `p50_ms`, `p95_ms` and `p99_ms` of all with 2xx (None: there is none), and the share of
+        them that is `degraded` (None: none is); `success` and `shed` (429 and 503), shares of all; among shed ones
+        `retry_after`, the share that says when to come again; `wrong`, how many bodies; `hit_rate` (None: no response
+        says); `stages`, shares of the time that clients waited; `statuses`, status -> requests; `generator_cpu`, cores
+        that the generator took.
     """
     samples = [sample for sample in load.samples if not sample.probe]
     answered = [sample for sample in samples if sample.answered]
     shed = [sample for sample in samples if sample.status in SHED]
     per_s = len(answered) / load.wall_s if load.wall_s else 0.0
+    degraded = sum(sample.degraded for sample in answered)
     return {
         "requests": len(samples),
         "answered_per_s": per_s,
-        "pairs_per_s": per_s * pairs,
+        "pairs_per_s": (len(answered) - degraded) / load.wall_s * pairs if load.wall_s else 0.0,
         **percentiles(answered),
+        "degraded": _share(degraded, len(answered)) if degraded else None,
         "success": _share(len(answered), len(samples)),
         "shed": _share(len(shed), len(samples)),
         "retry_after": _share(sum(sample.retry_after for sample in shed), len(shed)),
