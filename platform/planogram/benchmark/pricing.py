@@ -20,14 +20,14 @@ from planogram.errors import ConfigError
 from planogram.pricing.bounds import Bounds, bounds
 from planogram.pricing.choose import decide_all
 from planogram.pricing.curve import DemandCurve, Kind
-from planogram.pricing.demand import curves
+from planogram.pricing.demand import Baseline, curves
 from planogram.pricing.guardrails import GUARDRAIL, check_all
 from planogram.pricing.item import PriceItem
 from planogram.pricing.learn import Beliefs
 from planogram.pricing.money import Ruler
 from planogram.pricing.policy import PricePolicy
 from planogram.pricing.settings import BenchmarkPricingConfig, Exploration
-from planogram.registry.bundle import BASELINE, Baseline, open_bundle
+from planogram.registry.bundle import BASELINE, open_bundle
 from planogram.registry.store import Registry
 from planogram.section import parse
 
@@ -100,7 +100,7 @@ def _curves(config: BenchmarkPricingConfig, market: Market, items: list[PriceIte
     texts = product_texts(products, manifest.text_fields, manifest.text_language)
     engine = load_engine(version.path, config.engine)
     logits = score(engine, [("", texts[item.product_id]) for item in items], 4096).values
-    baseline = parse(Baseline, storage.read_json(str(folder / BASELINE)), BASELINE).products
+    baseline = parse(Baseline, storage.read_json(str(folder / BASELINE)), BASELINE)
     found = cast(list[DemandCurve], curves(logits, items, cast(Kind, manifest.demand.kind), baseline))
     return [replace(c, exposure=float(e)) for c, e in zip(found, market.exposures, strict=True)]
 

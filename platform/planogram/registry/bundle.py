@@ -100,16 +100,6 @@ class DemandRef(Section):
     members: int = Field(..., ge=1)
 
 
-class Baseline(Section):
-    """What was expected of each product when the bundle was written.
-
-    Attributes:
-        products: product id -> (reference price in the shop's currency, offset, impressions per period or 1).
-    """
-
-    products: dict[str, Annotated[tuple[float, float, float], Field(strict=False)]]
-
-
 class Parity(Section):
     """How far an engine's scores of the first head are from the trained model's on held-out pairs.
 

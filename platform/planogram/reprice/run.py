@@ -15,7 +15,7 @@ from planogram.errors import ConfigError
 from planogram.pricing.choose import decide_all
 from planogram.pricing.curve import DemandCurve
 from planogram.pricing.decision import Decision, stays
-from planogram.pricing.demand import curves
+from planogram.pricing.demand import Baseline, curves
 from planogram.pricing.family import groups
 from planogram.pricing.guardrails import check_all
 from planogram.pricing.item import NO_PRICE, PriceItem
@@ -23,7 +23,7 @@ from planogram.pricing.paths import default_audit, open_switch
 from planogram.pricing.policy import PricePolicy
 from planogram.pricing.replay import DecisionLog
 from planogram.pricing.settings import RepriceConfig
-from planogram.registry.bundle import BASELINE, Baseline, open_bundle
+from planogram.registry.bundle import BASELINE, open_bundle
 from planogram.registry.store import Registry
 from planogram.reprice.catalogue import catalogue, items_of, logits_of
 from planogram.reprice.report import Effect, plot, report
@@ -67,12 +67,12 @@ def run(config: RepriceConfig) -> dict[str, Any]:
         )
     products = catalogue(config, manifest)
     items = items_of(products, config)
-    baseline = parse(Baseline, storage.read_json(str(folder / BASELINE)), BASELINE).products
+    baseline = parse(Baseline, storage.read_json(str(folder / BASELINE)), BASELINE)
     found = curves(logits_of(products, version, manifest, config), items, manifest.demand.kind, baseline)
     with storage.sealed_folder(config.out, MANIFEST) as (made, payload):
         priced = _decided(items, found, config)
         effect = Effect.of(priced.items, priced.curves, priced.decisions)
-        _table(products, priced, set(baseline)).to_parquet(made / TABLE, index=False)
+        _table(products, priced, set(baseline.products)).to_parquet(made / TABLE, index=False)
         summary = {"applied": config.apply, **report(priced.decisions, effect)}
         storage.write_json(str(made / REPORT), summary)
         (made / "report.png").write_bytes(plot(priced.decisions, effect))

@@ -1,16 +1,15 @@
 """What pricing needs beside a request: the kill switch, the audit, and what products cost before."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from planogram import storage
 from planogram.pricing.curve import Kind
-from planogram.pricing.demand import Known
+from planogram.pricing.demand import Baseline
 from planogram.pricing.paths import default_audit, open_switch
 from planogram.pricing.replay import DecisionLog
 from planogram.pricing.switch import KillSwitch
-from planogram.registry.bundle import BASELINE, Baseline, open_bundle
+from planogram.registry.bundle import BASELINE, open_bundle
 from planogram.section import parse
 from planogram.serve.backend import ModelInfo
 from planogram.serve.call import Call
@@ -36,14 +35,14 @@ class PriceDesk:
     kind: Kind
     switch: KillSwitch
     log: DecisionLog
-    _baselines: dict[str, Mapping[str, Known]] = field(default_factory=dict)
+    _baselines: dict[str, Baseline] = field(default_factory=dict)
 
     @classmethod
     def open(cls, args: PricingArgs, kind: Kind) -> "PriceDesk":
         """The desk that the application's arguments describe."""
         return cls(kind, open_switch(args.kill_switch), DecisionLog(args.audit or default_audit()))
 
-    def baseline(self, model: ModelInfo) -> Mapping[str, Known]:
+    def baseline(self, model: ModelInfo) -> Baseline:
         """What the products of a bundle were expected to cost and to sell.
 
         Raises:
@@ -52,7 +51,7 @@ class PriceDesk:
         if model.digest not in self._baselines:
             folder, _ = open_bundle(model.path)
             path = str(folder / BASELINE)
-            found = parse(Baseline, storage.read_json(path), path).products
+            found = parse(Baseline, storage.read_json(path), path)
             while len(self._baselines) >= KEPT_VERSIONS:
                 self._baselines.pop(next(iter(self._baselines)), None)
             self._baselines[model.digest] = found

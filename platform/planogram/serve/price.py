@@ -93,7 +93,7 @@ async def _decided(
     final = await asyncio.to_thread(_recorded, items, of_items, policy, desk)
     why = [NO_PRICE if item.product_id in products else LACKS for item in items]
     decisions = [final.get(item.product_id) or stays(item, reason) for item, reason in zip(items, why, strict=True)]
-    return _Priced(items, of_items, decisions, [item.product_id in baseline for item in items])
+    return _Priced(items, of_items, decisions, [item.product_id in baseline.products for item in items])
 
 
 def _recorded(

@@ -19,7 +19,8 @@ from planogram.elasticity.rows import DemandRows
 from planogram.evaluate.demand import demand_metrics
 from planogram.models.demand import DemandModel, head_names, likelihood, response, split_heads, squared_error
 from planogram.models.heads import CrossEncoder, parameter_groups
-from planogram.registry.bundle import BASELINE, WEIGHTS, Baseline, BundleManifest, DemandRef, Head
+from planogram.pricing.demand import Baseline
+from planogram.registry.bundle import BASELINE, WEIGHTS, BundleManifest, DemandRef, Head
 from planogram.tasks.backbones import (
     bundle_weights,
     copy_backbone_files,
