@@ -104,12 +104,13 @@ def render(result: dict[str, Any]) -> Group:
 
 
 def page(result: dict[str, Any], image: bytes) -> bytes:
-    """The tables of the best and of all trials, and the picture, as one HTML file that needs nothing else."""
+    """The picture, and the tables of the best and of all trials, as one HTML file that needs nothing else."""
     console = Console(record=True, file=io.StringIO(), width=200)
     console.print(render(result))
     console.print(_all_table(result))
-    shown = f'<img alt="trials" src="data:image/png;base64,{base64.b64encode(image).decode()}">'
-    return console.export_html().replace("</body>", f"{shown}</body>").encode()
+    encoded = base64.b64encode(image).decode()
+    shown = f'<img alt="trials" style="max-width: 100%" src="data:image/png;base64,{encoded}">'
+    return console.export_html().replace("<body>", f"<body>{shown}", 1).encode()
 
 
 def _best_table(result: dict[str, Any]) -> Table:
