@@ -59,7 +59,7 @@ def index_folder(shop: str, args: IndexArgs, encoder: ProductEncoder | None = No
     from filelock import FileLock
 
     folder = storage.fetch(shop, SHOP_MANIFEST)
-    target = _root(args) / index_key(folder, args, encoder)
+    target = _root(args) / index_key(str(folder), args, encoder)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Replicas start together; one builds and the others wait for it.
     with FileLock(f"{target}.lock"):
@@ -69,8 +69,8 @@ def index_folder(shop: str, args: IndexArgs, encoder: ProductEncoder | None = No
 
 
 def built_folder(shop: str, args: IndexArgs, encoder: ProductEncoder | None = None) -> Path | None:
-    """The folder of a shop's index, where it is built already."""
-    target = _root(args) / index_key(storage.fetch(shop, SHOP_MANIFEST), args, encoder)
+    """The folder of a shop's index, where it is built already: by the shop's manifest alone, for it is asked often."""
+    target = _root(args) / index_key(shop, args, encoder)
     return _live(target) if (target / INDEX_MANIFEST).is_file() else None
 
 
@@ -78,9 +78,9 @@ def _root(args: IndexArgs) -> Path:
     return storage.local_path(args.folder or storage.join(storage.home(), "indexes"))
 
 
-def index_key(shop: Path, args: IndexArgs, encoder: ProductEncoder | None = None) -> str:
+def index_key(shop: str, args: IndexArgs, encoder: ProductEncoder | None = None) -> str:
     """Name of the index: changes with the shop's tables, the settings, the encoder, and this module's version."""
-    files = storage.read_json(str(shop / SHOP_MANIFEST))["files"]
+    files = storage.read_json(storage.join(shop, SHOP_MANIFEST))["files"]
     tables = {name: entry["sha256"] for name, entry in files.items() if name.endswith(".parquet")}
     parts = [INDEX_VERSION, args.language, args.stem, encoder.digest if encoder else "", sorted(tables.items())]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
