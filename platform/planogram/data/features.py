@@ -41,7 +41,7 @@ class Numeric(Section):
         Source: piecewise linear encoding, Gorishniy et al. 2022, On Embeddings for Numerical Features in Tabular Deep
         Learning; here without extrapolation, for the outliers of a shop's data.
         """
-        # Of what is floats already, which a server has with each request, the parsing is most of the time.
+        # What is floats already, as a server has it with each request, need not be parsed again.
         plain = values if values.dtype == np.float64 else pd.to_numeric(values, errors="coerce")
         numbers = plain.to_numpy(dtype=np.float64)
         edges = np.asarray(self.edges)
