@@ -85,6 +85,13 @@ def test_a_share_of_the_inputs_is_no_http(app):
     assert share(0.0) == 1.0 and share(1.0) == 0.0 and 0.5 < share(0.3) < 0.9
 
 
+def test_all_but_garbage_brings_the_key(app):
+    inputs, chance = Inputs("http://127.0.0.1:1", app.openapi(), 0.0, "pg_secret"), random.Random(0)
+    made = [inputs.draw(chance) for _ in range(50)]
+    assert all(b"\r\nX-API-Key: pg_secret\r\n" in one.partition(b"\r\n\r\n")[0] + b"\r\n" for one in made)
+    assert "pg_secret" not in repr(inputs)
+
+
 def test_every_kind_of_garbage_is_drawn():
     chance = random.Random(0)
     made = {garbage(chance) for _ in range(500)}

@@ -132,7 +132,9 @@ def test_hostile_clients_are_told_apart_from_the_others(scene, stub, monkeypatch
 
     stub.reply = reply
     body = {"content": {"application/json": {"schema": {"type": "object"}}}}
-    monkeypatch.setattr(hostile, "document", lambda url: {"paths": {"/v1/rerank": {"post": {"requestBody": body}}}})
+    monkeypatch.setattr(
+        hostile, "document", lambda url, key: {"paths": {"/v1/rerank": {"post": {"requestBody": body}}}}
+    )
     monkeypatch.setattr(hostile, "_processes", lambda scene: scene.server.replicas())
     small = {"inputs": 40, "rate": 50.0, "raw_share": 0.0, "drips": 0}
     config = scene.config.model_copy(update={"hostile": HostileConfig(**small)})

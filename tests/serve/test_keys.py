@@ -33,7 +33,10 @@ def write(file, text):
 def test_a_file_has_digests_for_its_owner_alone(file, path):
     previous = os.umask(0)
     try:
-        keys = [create_key(path, "shop", ["read", "read"]), create_key(path, "loader", ["ingest"], 2.5, 10)]
+        keys = [
+            create_key(path, "shop", ["read", "read"]),
+            create_key(path, "loader", ["ingest"], requests_per_s=2.5, burst=10),
+        ]
     finally:
         os.umask(previous)
     assert file.stat().st_mode & 0o777 == 0o600

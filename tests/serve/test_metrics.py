@@ -97,7 +97,10 @@ def test_cut_documents_are_counted(client, recorded):
 
 def test_refusals_are_counted_by_cause_and_name(make_client, tmp_path, recorded):
     path = str(tmp_path / "keys.json")
-    secret, other = create_key(path, "shop", ["read"], 0.001, 1), create_key(path, "loader", ["ingest"])
+    secret, other = (
+        create_key(path, "shop", ["read"], requests_per_s=0.001, burst=1),
+        create_key(path, "loader", ["ingest"]),
+    )
     client = make_client(auth={"keys_file": path})
     for key in ("", "wrong", other, secret, secret):
         client.get("/v1/models", headers={"X-API-Key": key} if key else {})

@@ -10,8 +10,12 @@ from planogram.errors import ConfigError
 from planogram.serve.backend import FailedError, Following, LateError, Scored, TokenWeight, UnavailableError
 from planogram.serve.call import Call
 from planogram.serve.canary import Split, share
+from planogram.serve.keys import Key
+from planogram.serve.problems import RateLimitedError
 from planogram.serve.rankers import Group, Rankers
+from planogram.serve.rates import RateLimits
 from planogram.serve.served import Served
+from planogram.serve.settings import AuthArgs
 
 from .conftest import MODEL
 
@@ -186,3 +190,20 @@ def test_who_ranked_explains(rankers, canary, error, explains):
 
     ((token,),) = asyncio.run(run())
     assert token.token == explains
+
+
+def test_what_a_key_may_have_ranked_is_counted_before_it_is(main):
+    clock = [100.0]
+    rankers = Rankers(main.group)
+    key = Key(name="shop", scopes=("read",), digest="0" * 64, documents_per_s=2.0)
+    Call.begin(None).budget = RateLimits(AuthArgs(), lambda: clock[0]).budget(key)
+    asyncio.run(rankers.score("q", ["a", "b", "c"], None))
+    with pytest.raises(RateLimitedError):
+        asyncio.run(rankers.score("q", ["a"], None))
+    assert len(main.asked) == 1
+    clock[0] += 1
+    # Once as it is, and once without each of its three words.
+    asyncio.run(rankers.explain("q", ["red shoe"], None))
+    clock[0] += 1
+    with pytest.raises(RateLimitedError):
+        asyncio.run(rankers.explain("q", ["red shoe"], None))

@@ -3,6 +3,7 @@ import pytest
 from planogram.serve import web
 from planogram.serve.auth import Gate, Keyring
 from planogram.serve.keys import Key, create_key
+from planogram.serve.problems import RateLimitedError
 from planogram.serve.rates import RateLimits, TokenBucket
 from planogram.serve.settings import AuthArgs
 
@@ -81,6 +82,27 @@ def test_a_changed_limit_holds_at_once(clock):
     limits = RateLimits(AuthArgs(), clock)
     assert [limits.take(key(requests_per_s=1.0)) for _ in range(2)] == [0, 1]
     assert limits.take(key(requests_per_s=50.0)) == 0
+
+
+def test_what_takes_more_than_a_burst_passes_and_is_owed(clock):
+    bucket = TokenBucket(10.0, 10, clock)
+    assert bucket.take(50) == 0
+    assert bucket.take() == pytest.approx(4.1)
+    clock.now += 4.1
+    assert [bucket.take(), bucket.take()] == [0, pytest.approx(0.1)]
+
+
+def test_documents_have_a_budget_of_their_own(clock):
+    limits = RateLimits(AuthArgs(documents_per_s=1.0), clock)
+    budget = limits.budget(key(documents_per_s=4.0))
+    budget.take(10)
+    with pytest.raises(RateLimitedError, match="documents") as refused:
+        limits.budget(key(documents_per_s=4.0)).take(1)
+    assert refused.value.headers == (("Retry-After", "2"),)
+    assert limits.take(key()) == 0
+    clock.now += 2
+    budget.take(1)
+    assert RateLimits(AuthArgs(), clock).budget(key()) is None
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(1.0, "1"), (0.3, "4"), (20.0, "1")])

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from planogram.benchmark.inputs import Inputs
+from planogram.benchmark.inputs import Inputs, presenting
 from planogram.benchmark.load.plan import BROKEN, TIMEOUT
 from planogram.benchmark.load.summary import percentiles, status_name
 from planogram.benchmark.scene import Result, Scene
@@ -28,23 +28,24 @@ SLOW = (
 )
 Statuses = Counter[int]
 UNAVAILABLE = 503
+RATE_LIMITED = 429
 
 
 def hostile(scene: Scene) -> Result:
-    """Hostile inputs and drip-feeding sockets, beside clients that ask as ever.
+    """Hostile inputs and drip-feeding sockets, beside clients that ask as ever and have a key of their own.
 
     Returns:
         `inputs` (how many were sent), `input_statuses` and `drip_statuses` (of the answers, with `connection` where it
         was closed without one), `server_errors` (answers of 5xx but 503), `shed_inputs` (503: a valid input came when
-        the ranker had enough work), `same_processes` (whether every replica is the process that it was),
-        `p99_calm_ms` of the other clients before, `p99_ratio` to it, and their figures.
+        the ranker had enough work; 429: its key had had enough ranked), `same_processes` (whether every replica is the
+        process that it was), `p99_calm_ms` of the other clients before, `p99_ratio` to it, and their figures.
 
     Raises:
         TargetError: the server does not show its OpenAPI document.
     """
     config = scene.config.hostile
     plan, capacity = scene.half_loaded()
-    inputs = Inputs(scene.running.url, document(scene.running.url), config.raw_share)
+    inputs = Inputs(scene.running.url, document(scene.running.url, scene.attacker), config.raw_share, scene.attacker)
     calm = scene.generator.run(replace(plan, seconds=scene.config.measure_s))
     before = _processes(scene)
     scene.generator.begin(replace(plan, seconds=config.inputs / config.rate))
@@ -58,7 +59,7 @@ def hostile(scene: Scene) -> Result:
         "input_statuses": _named(seen.inputs),
         "drip_statuses": _named(seen.drips),
         "server_errors": sum(count for status, count in answers.items() if status >= 500 and status != UNAVAILABLE),
-        "shed_inputs": answers[UNAVAILABLE],
+        "shed_inputs": answers[UNAVAILABLE] + answers[RATE_LIMITED],
         "same_processes": _processes(scene) == before,
         "p99_calm_ms": calm_ms,
         "p99_ratio": figures["p99_ms"] / calm_ms if figures["p99_ms"] and calm_ms else None,
@@ -66,14 +67,20 @@ def hostile(scene: Scene) -> Result:
     }
 
 
-def document(url: str) -> dict[str, Any]:
+def document(url: str, key: str = "") -> dict[str, Any]:
     """The server's OpenAPI document.
+
+    Args:
+        url: of the server.
+        key: API key; empty: none.
 
     Raises:
         TargetError: it does not show one.
     """
+    headers = {"X-API-Key": key} if key else {}
     try:
-        found: dict[str, Any] = httpx.get(f"{url}/openapi.json", trust_env=False).raise_for_status().json()
+        answered = httpx.get(f"{url}/openapi.json", headers=headers, trust_env=False)
+        found: dict[str, Any] = answered.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         raise TargetError(f"/openapi.json: {error}", remedy="look at the target's log") from error
     return found
@@ -100,7 +107,7 @@ async def attack(inputs: Inputs, config: HostileConfig, timeout_s: float, seed: 
     seen = Seen(Counter(), Counter())
     began_s = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        drips = [group.create_task(_drip(inputs.url, number, seen.drips)) for number in range(config.drips)]
+        drips = [group.create_task(_drip(inputs, number, seen.drips)) for number in range(config.drips)]
         async with asyncio.TaskGroup() as sent:
             for number in range(config.inputs):
                 await asyncio.sleep(max(0.0, began_s + number / config.rate - time.perf_counter()))
@@ -130,13 +137,13 @@ async def answer(url: str, payload: bytes, timeout_s: float) -> int:
         return BROKEN
 
 
-async def _drip(url: str, number: int, statuses: Statuses) -> None:
+async def _drip(inputs: Inputs, number: int, statuses: Statuses) -> None:
     """A byte a second, on a new connection whenever the server has had enough of one; ends with its task."""
     while True:
         try:
-            reader, writer = await _opened(url)
+            reader, writer = await _opened(inputs.url)
             try:
-                writer.write(SLOW[number % len(SLOW)])
+                writer.write(presenting(inputs.key, SLOW[number % len(SLOW)]))
                 statuses[await _dripped(reader, writer)] += 1
             finally:
                 writer.close()

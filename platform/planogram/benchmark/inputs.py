@@ -6,7 +6,7 @@ A seed fixes all of them.
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -58,11 +58,13 @@ class Inputs:
         url: of the server.
         document: its OpenAPI document.
         raw_share: of inputs that are no HTTP.
+        key: API key of the others; empty: none.
     """
 
     url: str
     document: Schema
     raw_share: float
+    key: str = field(default="", repr=False)
 
     def draw(self, chance: random.Random) -> bytes:
         """The bytes of a request, or of what is none."""
@@ -71,7 +73,7 @@ class Inputs:
         path, schema = chance.choice(self._bodies())
         body = drawn(schema, self.document, chance)
         kind = chance.choice((_fitting, _broken, _broken, _cut, _random, _deep, _elsewhere))
-        return kind(self.url, path, body, chance)
+        return presenting(self.key, kind(self.url, path, body, chance))
 
     def _bodies(self) -> list[tuple[str, Schema]]:
         """(path, schema) of every POST."""
@@ -152,6 +154,11 @@ def request(url: str, path: str, body: bytes, method: str = "POST", media: str =
     """The bytes of a request whose connection ends with its answer."""
     head = f"{method} {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nConnection: close\r\n"
     return f"{head}Content-Type: {media}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def presenting(key: str, payload: bytes) -> bytes:
+    """A request that brings an API key, if there is one."""
+    return payload.replace(b"\r\n", f"\r\nX-API-Key: {key}\r\n".encode(), 1) if key else payload
 
 
 def broken(body: Json, chance: random.Random) -> Json:

@@ -110,7 +110,7 @@ def ask(running: Running, path: str, body: bytes) -> bytes:
     """
     try:
         with httpx.Client(timeout=60, trust_env=False) as client:
-            headers = {"Content-Type": "application/json"}
+            headers = {"Content-Type": "application/json"} | ({"X-API-Key": running.key} if running.key else {})
             answer = client.post(f"{running.url}{path}", content=body, headers=headers)
     except httpx.TransportError as error:
         raise TargetError(f"{path}: {error}", remedy="look at the target's log") from error

@@ -1,5 +1,8 @@
 """What clients notice when something breaks: scenarios one after the other, each on a server of its own."""
 
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +21,7 @@ from planogram.benchmark.spawn import TargetError
 from planogram.benchmark.targets import PlanogramServer
 from planogram.config import BenchmarkReliabilityConfig, ScenarioName
 from planogram.registry.store import Registry
+from planogram.serve.keys import create_key
 
 
 def run(config: BenchmarkReliabilityConfig) -> dict[str, Any]:
@@ -49,15 +53,23 @@ def run(config: BenchmarkReliabilityConfig) -> dict[str, Any]:
 
 
 def _play(config: BenchmarkReliabilityConfig, name: ScenarioName, bundle: str, workload: Workload) -> Result:
-    server = PlanogramServer(
-        f"reliability/{name}", _config(config, name, bundle), "both", config.num_cpus, config.start_timeout_s
-    )
-    # A generator of its own: a scenario that fails may leave one at work.
-    with server.started() as running, Generator() as generator:
-        return SCENARIOS[name](Scene(config, workload, generator, server, running))
+    with tempfile.TemporaryDirectory(prefix="planogram-") as folder:
+        file, key, attacker = _keys(config, folder) if name == "hostile" else ("", "", "")
+        served = _config(config, name, bundle, file)
+        server = PlanogramServer(f"reliability/{name}", served, "both", config.num_cpus, config.start_timeout_s)
+        # A generator of its own: a scenario that fails may leave one at work.
+        with server.started() as running, Generator() as generator:
+            return SCENARIOS[name](Scene(config, workload, generator, server, replace(running, key=key), attacker))
 
 
-def _config(config: BenchmarkReliabilityConfig, name: ScenarioName, bundle: str) -> dict[str, Any]:
+def _keys(config: BenchmarkReliabilityConfig, folder: str) -> tuple[str, str, str]:
+    """A file of two keys, that of the clients, and that of who means no good."""
+    file = str(Path(folder, "keys.json"))
+    limit = config.hostile.documents_per_s
+    return file, create_key(file, "clients", ["read"]), create_key(file, "hostile", ["read"], documents_per_s=limit)
+
+
+def _config(config: BenchmarkReliabilityConfig, name: ScenarioName, bundle: str, keys_file: str = "") -> dict[str, Any]:
     args: dict[str, Any] = {
         "routes": ["rerank"],
         "ranker": bundle,
@@ -73,6 +85,8 @@ def _config(config: BenchmarkReliabilityConfig, name: ScenarioName, bundle: str)
     if name == "hostile" and config.shop:
         # Every route that reads a body.
         args |= {"routes": ["search", "recommend", "rerank"], "shop": config.shop}
+    if keys_file:
+        args["auth"] = {"keys_file": keys_file}
     scaling: dict[str, Any] = {"min_replicas": config.replicas, "max_replicas": config.replicas}
     if name == "autoscale":
         # Fast both ways, so that minutes show what takes hours in a shop.

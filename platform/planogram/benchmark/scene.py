@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from planogram.benchmark.bodies import Workload
@@ -22,13 +22,18 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Scene:
-    """A server that runs, and who asks it."""
+    """A server that runs, and who asks it.
+
+    Attributes:
+        attacker: API key of who means no good; empty: nobody has keys.
+    """
 
     config: BenchmarkReliabilityConfig
     workload: Workload
     generator: Generator
     server: PlanogramServer
     running: Running
+    attacker: str = field(default="", repr=False)
 
     def plan(self, seconds: float) -> Plan:
         """Requests whose answers are compared with what the server said before anything was broken."""
@@ -45,6 +50,7 @@ class Scene:
             self.workload.order,
             seconds,
             timeout_s=self.config.requests.timeout_s,
+            key=self.running.key,
             expected=expected,
             tolerance=self.config.tolerance,
             seed=self.config.requests.seed,

@@ -32,10 +32,12 @@ class Running:
     Attributes:
         url: without a slash at its end.
         pid: of the process whose tree is the server.
+        key: API key that it wants; empty: none.
     """
 
     url: str
     pid: int
+    key: str = field(default="", repr=False)
 
 
 class Target(Protocol):

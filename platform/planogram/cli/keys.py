@@ -29,6 +29,7 @@ def create(
     scope: Annotated[list[ScopeName], typer.Option(help="What the key may do; repeatable. `admin` has all scopes.")],
     requests_per_s: Annotated[float | None, typer.Option(min=0.001, help="Limit of this key.")] = None,
     burst: Annotated[int | None, typer.Option(min=1, help="Requests at once, of this key.")] = None,
+    documents_per_s: Annotated[float | None, typer.Option(min=0.001, help="That this key may have ranked.")] = None,
 ) -> None:
     """Make a key, print it once, and add its digest to the file.
 
@@ -36,7 +37,15 @@ def create(
     """
     from planogram.serve.keys import create_key
 
-    typer.echo(create_key(file, name, [each.value for each in scope], requests_per_s, burst))
+    key = create_key(
+        file,
+        name,
+        [each.value for each in scope],
+        requests_per_s=requests_per_s,
+        burst=burst,
+        documents_per_s=documents_per_s,
+    )
+    typer.echo(key)
 
 
 @keys_app.command("list")
@@ -55,6 +64,7 @@ def list_keys(
         return
     for row in rows:
         limit = f"  {row['requests_per_s']:g}/s" if row["requests_per_s"] else ""
+        limit += f"  {row['documents_per_s']:g} documents/s" if row["documents_per_s"] else ""
         typer.echo(f"{row['name']}  {'+'.join(row['scopes'])}  {row['created_at']}{limit}")
     if not rows:
         typer.echo("none yet")

@@ -94,6 +94,7 @@ class HostileConfig(Section):
     rate: float = Field(50.0, gt=0, description="of them per second; the load lasts as long as they do")
     raw_share: float = Field(0.1, ge=0, le=1, description="of them that are no HTTP")
     drips: int = Field(200, ge=0, description="sockets that send a byte a second")
+    documents_per_s: float = Field(10.0, gt=0, description="that the hostile key may have ranked, as its server allows")
 
 
 class BenchmarkReliabilityConfig(Section):

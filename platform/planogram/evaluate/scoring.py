@@ -15,7 +15,8 @@ from planogram.engines.base import Watch, score
 from planogram.engines.load import load_engine
 from planogram.registry.store import ModelVersion
 
-PAIRS_PER_BLOCK = 2048
+# Fewer are not worth another worker's start; of more the batches of like lengths get no better.
+PAIRS_PER_BLOCK = (256, 2048)
 FEATURE = "feature."
 
 
@@ -32,7 +33,8 @@ def score_examples(version: ModelVersion, parts: Sequence[Examples], config: Eva
     import ray.data
 
     with cluster.connect(config.cluster), cluster.quiet_data():
-        blocks = [rows.iloc[start : start + PAIRS_PER_BLOCK] for start in range(0, len(rows), PAIRS_PER_BLOCK)]
+        size = _block_size(len(rows), config.workers)
+        blocks = [rows.iloc[start : start + size] for start in range(0, len(rows), size)]
         dataset = ray.data.from_pandas([block.assign(position=block.index) for block in blocks])
         scored = dataset.map_batches(
             Scorer,
@@ -51,8 +53,14 @@ def pairs_per_s(scored: pd.DataFrame, workers: int) -> float:
         scored: what `score_examples` returned.
         workers: that it was asked for.
     """
-    blocks = -(-len(scored) // PAIRS_PER_BLOCK)
+    blocks = -(-len(scored) // _block_size(len(scored), workers)) if workers else 1
     return float(len(scored) * max(1, min(workers, blocks)) / scored["seconds"].sum())
+
+
+def _block_size(pairs: int, workers: int) -> int:
+    """Pairs of a block, so that every worker gets one where there is enough for all."""
+    least, most = PAIRS_PER_BLOCK
+    return min(most, max(least, -(-pairs // workers)))
 
 
 def _rows(examples: Examples) -> pd.DataFrame:

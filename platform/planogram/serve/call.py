@@ -5,9 +5,12 @@ import time
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
+
+if TYPE_CHECKING:
+    from planogram.serve.rates import Budget
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 # W3C Trace Context: version, trace, parent span, flags. A trace of zeros is none.
@@ -23,6 +26,7 @@ class Call:
         path: that it asks; decides in whose words an error is told.
         reason: why the answer is a fallback, or the kind of error; empty: neither.
         key: name of the API key, never the key; empty: none.
+        budget: what the key may have ranked; None: there is no limit.
         trace_id: 32 hexadecimal digits of the client's or the server's trace; empty: none.
         stages_ms: milliseconds of what the answer waited for, by name.
         cache: `hit` where all scores were remembered, `miss` where one was not; empty: there is no cache.
@@ -35,6 +39,7 @@ class Call:
     path: str = ""
     reason: str = ""
     key: str = ""
+    budget: "Budget | None" = None
     trace_id: str = ""
     model: str | None = None
     user: str = ""

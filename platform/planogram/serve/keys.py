@@ -36,7 +36,7 @@ class Key(Section):
 
     Attributes:
         digest: sha256 of the key.
-        requests_per_s, burst: of this key; None: as the server's configuration says.
+        requests_per_s, burst, documents_per_s: of this key; None: as the server's configuration says.
     """
 
     name: str = Field(pattern=rf"^{NAME_PATTERN.pattern}$")
@@ -45,6 +45,7 @@ class Key(Section):
     created_at: str = ""
     requests_per_s: float | None = Field(None, gt=0)
     burst: int | None = Field(None, ge=1)
+    documents_per_s: float | None = Field(None, gt=0)
 
     def allows(self, scope: Scope) -> bool:
         """Whether the key has a scope; `admin` has all, and the others have only themselves."""
@@ -107,7 +108,13 @@ def environment_keys(text: str) -> tuple[Key, ...]:
 
 
 def create_key(
-    path: str, name: str, scopes: Sequence[Scope], requests_per_s: float | None = None, burst: int | None = None
+    path: str,
+    name: str,
+    scopes: Sequence[Scope],
+    *,
+    requests_per_s: float | None = None,
+    burst: int | None = None,
+    documents_per_s: float | None = None,
 ) -> str:
     """Add a key to a file, which is made where it is missing.
 
@@ -126,6 +133,7 @@ def create_key(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         requests_per_s=requests_per_s,
         burst=burst,
+        documents_per_s=documents_per_s,
     )
     with _locked(path):
         keys = read_keys(path) if Path(path).exists() else ()

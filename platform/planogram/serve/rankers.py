@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from planogram.errors import ConfigError, OverloadedError
+from planogram.serve.attribution import occlude
 from planogram.serve.backend import Document, FailedError, Following, ModelInfo, Queries, Scored, TokenWeight
 from planogram.serve.call import Call
 from planogram.serve.canary import Split
@@ -78,8 +79,14 @@ class Rankers:
         return self.main.served.model
 
     async def score(self, query: Queries, documents: Sequence[Document], timeout_s: float | None) -> Scored:
-        """Scores by the canary for its callers, and by the main group for the others and where the canary has none."""
+        """Scores by the canary for its callers, and by the main group for the others and where the canary has none.
+
+        Raises:
+            RateLimitedError: the caller's key has had too many documents ranked.
+        """
         split, canary, call = self._split, self._canary, Call.current()
+        if call and call.budget:
+            call.budget.take(len(documents))
         if split is None or canary is None or call is None or not split.takes(call):
             return await self.main.score(query, documents, timeout_s)
         began_s = time.monotonic()
@@ -100,8 +107,14 @@ class Rankers:
     async def explain(
         self, query: str, documents: Sequence[Document], timeout_s: float | None
     ) -> list[list[TokenWeight]]:
-        """What each word does to the scores of the group that ranked in this call."""
+        """What each word does to the scores of the group that ranked in this call.
+
+        Raises:
+            RateLimitedError: the caller's key has had too many documents ranked; each is ranked once for each word.
+        """
         call = Call.current()
+        if call and call.budget:
+            call.budget.take(len(occlude(query, documents).inputs))
         group = self._canary if self._canary and call and call.canary else self.main
         return await group.explain(query, documents, timeout_s)
 

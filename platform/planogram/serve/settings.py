@@ -142,6 +142,9 @@ class AuthArgs(Section):
         None, gt=0, description="of one key at one gateway replica; absent: no limit; a key's own figure wins"
     )
     burst: int | None = Field(None, ge=1, description="requests at once; absent: those of one second, at least 1")
+    documents_per_s: float | None = Field(
+        None, gt=0, description="that one key may have ranked at one gateway replica; as requests_per_s"
+    )
 
 
 class PricingArgs(Section):

@@ -29,7 +29,7 @@ class _Clients:
         self.plan = plan
         self.samples: list[Sample] = []
         self.wall_s = 0.0
-        self._requests = [post(plan.url, plan.path, body) for body in plan.bodies]
+        self._requests = [post(plan.url, plan.path, body, plan.key) for body in plan.bodies]
         self._order: Iterator[int] = cycle(plan.order)
         self._idle: deque[Connection] = deque()
         self._started_s = 0.0

@@ -27,10 +27,11 @@ class BadAnswerError(Exception):
     """What came is not HTTP."""
 
 
-def post(url: str, path: str, body: bytes) -> bytes:
-    """The bytes of a POST of JSON; made once and sent often."""
+def post(url: str, path: str, body: bytes, key: str = "") -> bytes:
+    """The bytes of a POST of JSON, with an API key where there is one; made once and sent often."""
+    presented = f"X-API-Key: {key}\r\n" if key else ""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: application/json\r\n{presented}"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

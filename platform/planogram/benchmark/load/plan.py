@@ -23,6 +23,7 @@ class Plan:
         rate: of an open loop: random (Poisson) arrivals per second, whatever the server does.
         probe_s: after it: seconds in which one client asks, answer by answer.
         timeout_s: after which a client gives up.
+        key: API key of all requests; empty: none.
         expected: scores of each body's documents, in their order; empty: bodies are not looked into.
         tolerance: of a score.
         seed: of the arrivals.
@@ -37,6 +38,7 @@ class Plan:
     rate: float = 0.0
     probe_s: float = 0.0
     timeout_s: float = 30.0
+    key: str = field(default="", repr=False)
     expected: Sequence[Sequence[float]] = ()
     tolerance: float = 0.0
     seed: int = 0
