@@ -9,12 +9,13 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from planogram import finetune, storage
+from planogram import blend, finetune, storage
 from planogram.cluster import connect
-from planogram.config import DemandConfig, DemoConfig, EvaluateConfig, FinetuneConfig
+from planogram.config import BlendConfig, DemandConfig, DemoConfig, EvaluateConfig, FinetuneConfig
 from planogram.data.simulate import simulate
 from planogram.data.sources import open_shop, prepare, read_table
 from planogram.data.splits import assign
+from planogram.errors import DataError
 from planogram.evaluate import offline
 from planogram.models.backbone import SCRATCH
 from planogram.registry.store import CHAMPION, Registry
@@ -56,12 +57,14 @@ def run(config: DemoConfig, shop: str | None, exit_after: bool) -> None:
         if priced := _sells_at_prices(shop):
             console.rule("fine-tune the demand model, which sets prices")
             trained[DEMAND] = finetune.run(_demand_config(config, shop))
+        console.rule("learn what counts beside relevance")
+        blended = _blend(config, shop, ranker["bundle"])
         console.rule("publish")
         for name, made in trained.items():
             _publish(name, made)
         console.rule("serve")
         queries = _test_queries(config, shop)
-        with launch.serving(_serve_config(config, shop, priced)) as server:
+        with launch.serving(_serve_config(config, shop, blended, priced=priced)) as server:
             found = [_search(server.url, query) for query in queries]
             if priced:
                 _price(server.url, found[0])
@@ -158,11 +161,30 @@ def _show_evaluation(trained: dict[str, Any], tested: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _serve_config(config: DemoConfig, shop: str, priced: bool) -> dict[str, Any]:
+def _blend(config: DemoConfig, shop: str, bundle: str) -> str | None:
+    """The file of weights by which searches are ordered; None where relevance alone orders unseen queries better."""
+    named = _digest([config.model_dump(mode="json"), open_shop(shop)["data_digest"]])
+    out = storage.join(storage.home(), "demo", f"blend-{named}.json")
+    try:
+        learned = blend.run(BlendConfig(bundle=bundle, shop=shop, split=config.split, out=out))
+    except DataError as error:
+        console.print(f"relevance alone decides: {error}")
+        return None
+    weights = ", ".join(f"{name} {weight:.2f}" for name, weight in learned["weights"].items())
+    ndcg = learned["ndcg@10"]
+    console.print(f"{weights}: NDCG@10 {ndcg['blend']:.3f}, by relevance alone {ndcg['alone']:.3f}")
+    if learned["gain"] < 0:
+        console.print("relevance alone orders unseen queries better, so it decides")
+        return None
+    return out
+
+
+def _serve_config(config: DemoConfig, shop: str, blended: str | None, *, priced: bool) -> dict[str, Any]:
     args: dict[str, Any] = {
         "ranker": f"{MODEL}@{CHAMPION}",
         "shop": shop,
         "retriever": {"encoder": f"{ENCODER}@{CHAMPION}"},
+        "blend": {"file": blended},
     }
     if priced:
         args["routes"] = ["search", "recommend", "rerank", "price"]

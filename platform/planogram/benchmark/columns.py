@@ -58,7 +58,8 @@ def _ours(
     cached: bool,
 ) -> Column:
     engine, flags = which
-    priced = {"pricing": {"demand": config.demand, "engine": {"engine": config.demand_engine}}}
+    demand = {"engine": config.demand_engine, "threads": threads_of(config)}
+    priced = {"pricing": {"demand": config.demand, "engine": demand}}
     args = {
         "routes": ["rerank", *(["search"] if config.shop else []), *(["price"] if "price" in made else [])],
         "engine": {"engine": engine, "threads": threads_of(config)},
