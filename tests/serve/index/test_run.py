@@ -14,6 +14,7 @@ def test_an_index_made_ahead_is_the_one_that_a_server_opens(tmp_path, write_shop
     assert built_folder(shop, args) is None
     made = run(IndexConfig(shop=shop, folder=args.folder))
     assert (made["products"], made["encoder"]) == (2, None)
+    assert made["size_mb"] > 0 and made["peak_memory_mb"] > 50
     assert str(open_index(shop, args).folder) == made["folder"] == str(built_folder(shop, args))
     assert run(IndexConfig(shop=shop, folder=args.folder))["folder"] == made["folder"]
     # A server asks every second: no table of the shop is read for that.
