@@ -29,7 +29,9 @@ def create(
     scope: Annotated[list[ScopeName], typer.Option(help="What the key may do; repeatable. `admin` has all scopes.")],
     requests_per_s: Annotated[float | None, typer.Option(min=0.001, help="Limit of this key.")] = None,
     burst: Annotated[int | None, typer.Option(min=1, help="Requests at once, of this key.")] = None,
-    documents_per_s: Annotated[float | None, typer.Option(min=0.001, help="That this key may have ranked.")] = None,
+    documents_per_s: Annotated[
+        float | None, typer.Option(min=0.001, help="That this key may have ranked or embedded.")
+    ] = None,
 ) -> None:
     """Make a key, print it once, and add its digest to the file.
 

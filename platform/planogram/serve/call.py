@@ -26,7 +26,7 @@ class Call:
         path: that it asks; decides in whose words an error is told.
         reason: why the answer is a fallback, or the kind of error; empty: neither.
         key: name of the API key, never the key; empty: none.
-        budget: what the key may have ranked; None: there is no limit.
+        budget: what the key may have ranked and embedded; None: there is no limit.
         trace_id: 32 hexadecimal digits of the client's or the server's trace; empty: none.
         stages_ms: milliseconds of what the answer waited for, by name.
         cache: `hit` where all scores were remembered, `miss` where one was not; empty: there is no cache.
@@ -68,6 +68,15 @@ class Call:
     def current() -> "Call | None":
         """The request that is being answered here; None outside of one."""
         return _CURRENT.get()
+
+    def charge(self, documents: int) -> None:
+        """Count what is ranked or embedded for the key, before it is.
+
+        Raises:
+            RateLimitedError: that was too much.
+        """
+        if self.budget:
+            self.budget.take(documents)
 
     def waited(self, stage: str, seconds: float) -> None:
         """Count seconds for one stage of the answer."""

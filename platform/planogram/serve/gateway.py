@@ -28,6 +28,7 @@ from planogram.serve.backend import (
     TokenWeight,
     UnavailableError,
 )
+from planogram.serve.call import Call
 from planogram.serve.canary import Split
 from planogram.serve.logs import configure_logging
 from planogram.serve.policy import Policy, changed_policy
@@ -211,8 +212,14 @@ class Gateway:
         return await self._pricers.score("", products, timeout_s)
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
-        """Vectors of texts."""
+        """Vectors of texts.
+
+        Raises:
+            RateLimitedError: the caller's key has had too many embedded.
+        """
         assert self._embedder is not None
+        if call := Call.current():
+            call.charge(len(texts))
         return await ask("embedder", self._embedder.embed.remote(texts))
 
     async def explain(

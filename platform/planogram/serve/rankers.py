@@ -85,8 +85,8 @@ class Rankers:
             RateLimitedError: the caller's key has had too many documents ranked.
         """
         split, canary, call = self._split, self._canary, Call.current()
-        if call and call.budget:
-            call.budget.take(len(documents))
+        if call:
+            call.charge(len(documents))
         if split is None or canary is None or call is None or not split.takes(call):
             return await self.main.score(query, documents, timeout_s)
         began_s = time.monotonic()
@@ -113,8 +113,8 @@ class Rankers:
             RateLimitedError: the caller's key has had too many documents ranked; each is ranked once for each word.
         """
         call = Call.current()
-        if call and call.budget:
-            call.budget.take(len(occlude(query, documents).inputs))
+        if call:
+            call.charge(len(occlude(query, documents).inputs))
         group = self._canary if self._canary and call and call.canary else self.main
         return await group.explain(query, documents, timeout_s)
 

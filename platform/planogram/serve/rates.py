@@ -48,7 +48,7 @@ class TokenBucket:
 
 @dataclass(frozen=True)
 class Budget:
-    """What one key may still have ranked.
+    """What one key may still have ranked and embedded.
 
     Attributes:
         key: its name.
@@ -58,14 +58,14 @@ class Budget:
     bucket: TokenBucket
 
     def take(self, documents: int) -> None:
-        """Count documents, before they are ranked.
+        """Count documents, before they are ranked or embedded.
 
         Raises:
-            RateLimitedError: the key has had too many ranked.
+            RateLimitedError: the key has had too many.
         """
         if wait_s := math.ceil(self.bucket.take(documents)):
             metrics.add(metrics.RATE_LIMITED, key=self.key)
-            raise RateLimitedError("the key has had too many documents ranked", retry_after_s=wait_s)
+            raise RateLimitedError("the key has had too many documents ranked or embedded", retry_after_s=wait_s)
 
 
 class RateLimits:

@@ -143,7 +143,7 @@ class AuthArgs(Section):
     )
     burst: int | None = Field(None, ge=1, description="requests at once; absent: those of one second, at least 1")
     documents_per_s: float | None = Field(
-        None, gt=0, description="that one key may have ranked at one gateway replica; as requests_per_s"
+        None, gt=0, description="that one key may have ranked or embedded at one gateway replica; as requests_per_s"
     )
 
 
