@@ -6,8 +6,12 @@ import pytest
 from ray.exceptions import RayActorError
 
 from planogram.serve.backend import Busy, ShedError, UnavailableError
-from planogram.serve.gateway import ask, group
-from planogram.serve.settings import AppArgs
+from planogram.serve.call import Call
+from planogram.serve.gateway import Gateway, ask, group
+from planogram.serve.keys import Key
+from planogram.serve.problems import RateLimitedError
+from planogram.serve.rates import RateLimits
+from planogram.serve.settings import AppArgs, AuthArgs
 
 from .conftest import MODEL
 
@@ -45,3 +49,23 @@ def test_a_request_that_dies_with_its_replica_is_answered_by_another_one():
     assert score(0) == score(1) == "scored"
     with pytest.raises(UnavailableError):
         score(2)
+
+
+def test_what_a_key_may_have_embedded_is_counted_before_it_is():
+    class Embedder:
+        asked = 0
+
+        async def remote(self, texts):
+            self.asked += 1
+            return texts
+
+    embedder = Embedder()
+    embedder.embed = embedder
+    gateway = object.__new__(Gateway)
+    gateway._embedder = embedder
+    key = Key(name="shop", scopes=("read",), digest="0" * 64)
+    Call.begin(None).budget = RateLimits(AuthArgs(documents_per_s=1.0), lambda: 100.0).budget(key)
+    assert asyncio.run(gateway.embed(["a", "b"])) == ["a", "b"]
+    with pytest.raises(RateLimitedError):
+        asyncio.run(gateway.embed(["a"]))
+    assert embedder.asked == 1
