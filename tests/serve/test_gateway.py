@@ -64,7 +64,7 @@ def test_what_a_key_may_have_embedded_is_counted_before_it_is():
     gateway = object.__new__(Gateway)
     gateway._embedder = embedder
     key = Key(name="shop", scopes=("read",), digest="0" * 64)
-    Call.begin(None).budget = RateLimits(AuthArgs(documents_per_s=1.0), lambda: 100.0).budget(key)
+    Call.begin(None).budget = RateLimits(AuthArgs(documents_per_s=1.0), lambda: 100.0).budget(key).take
     assert asyncio.run(gateway.embed(["a", "b"])) == ["a", "b"]
     with pytest.raises(RateLimitedError):
         asyncio.run(gateway.embed(["a"]))

@@ -196,7 +196,7 @@ def test_what_a_key_may_have_ranked_is_counted_before_it_is(main):
     clock = [100.0]
     rankers = Rankers(main.group)
     key = Key(name="shop", scopes=("read",), digest="0" * 64, documents_per_s=2.0)
-    Call.begin(None).budget = RateLimits(AuthArgs(), lambda: clock[0]).budget(key)
+    Call.begin(None).budget = RateLimits(AuthArgs(), lambda: clock[0]).budget(key).take
     asyncio.run(rankers.score("q", ["a", "b", "c"], None))
     with pytest.raises(RateLimitedError):
         asyncio.run(rankers.score("q", ["a"], None))

@@ -136,7 +136,8 @@ class Gate:
         if wait_s:
             metrics.add(metrics.RATE_LIMITED, key=key.name)
             raise RateLimitedError("the key has sent too many requests", retry_after_s=wait_s)
-        call.budget = self._limits.budget(key)
+        budget = self._limits.budget(key)
+        call.budget = budget.take if budget else None
         needed = required_scope(path)
         if not key.allows(needed):
             metrics.add(metrics.UNAUTHORIZED, cause="scope")

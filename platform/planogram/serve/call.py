@@ -3,14 +3,12 @@
 import re
 import time
 import uuid
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import Depends, Request
-
-if TYPE_CHECKING:
-    from planogram.serve.rates import Budget
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 # W3C Trace Context: version, trace, parent span, flags. A trace of zeros is none.
@@ -26,7 +24,7 @@ class Call:
         path: that it asks; decides in whose words an error is told.
         reason: why the answer is a fallback, or the kind of error; empty: neither.
         key: name of the API key, never the key; empty: none.
-        budget: what the key may have ranked and embedded; None: there is no limit.
+        budget: takes from what the key may have ranked and embedded, or raises RateLimitedError; None: no limit.
         trace_id: 32 hexadecimal digits of the client's or the server's trace; empty: none.
         stages_ms: milliseconds of what the answer waited for, by name.
         cache: `hit` where all scores were remembered, `miss` where one was not; empty: there is no cache.
@@ -39,7 +37,7 @@ class Call:
     path: str = ""
     reason: str = ""
     key: str = ""
-    budget: "Budget | None" = None
+    budget: Callable[[int], None] | None = None
     trace_id: str = ""
     model: str | None = None
     user: str = ""
@@ -76,7 +74,7 @@ class Call:
             RateLimitedError: that was too much.
         """
         if self.budget:
-            self.budget.take(documents)
+            self.budget(documents)
 
     def waited(self, stage: str, seconds: float) -> None:
         """Count seconds for one stage of the answer."""
