@@ -2,6 +2,7 @@ import pytest
 
 from planogram.serve import web
 from planogram.serve.auth import Gate, Keyring
+from planogram.serve.call import Call
 from planogram.serve.keys import Key, create_key
 from planogram.serve.problems import RateLimitedError
 from planogram.serve.rates import RateLimits, TokenBucket
@@ -103,6 +104,26 @@ def test_documents_have_a_budget_of_their_own(clock):
     clock.now += 2
     budget.take(1)
     assert RateLimits(AuthArgs(), clock).budget(key()) is None
+
+
+def test_a_request_is_charged_to_its_key(tmp_path, clock):
+    path = str(tmp_path / "keys.json")
+    args = AuthArgs(keys_file=path)
+    scope = {"type": "http", "path": "/v1/rerank", "method": "POST"}
+
+    def admitted(secret):
+        call = Call.begin(None)
+        gate.admit({**scope, "headers": [(b"x-api-key", secret.encode())]}, call)
+        return call
+
+    few = create_key(path, "few", ["read"], documents_per_s=1.0)
+    many = create_key(path, "many", ["read"])
+    gate = Gate(Keyring(args, clock), args, clock)
+    admitted(few).charge(5)
+    with pytest.raises(RateLimitedError):
+        admitted(few).charge(1)
+    admitted(many).charge(5)
+    admitted(many).charge(5)
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(1.0, "1"), (0.3, "4"), (20.0, "1")])
