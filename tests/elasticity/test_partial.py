@@ -101,7 +101,7 @@ def test_a_price_that_is_known_wholly_tells_nothing():
 def test_units_of_zero_count_in_the_poisson_estimate(confounded):
     units = np.random.default_rng(1).poisson(confounded["units"].to_numpy() / 40).astype(float)
     assert (units == 0).mean() > 0.2
-    found = partial_poisson(confounded, FEATURES, units, 2, fold_groups(confounded, 2), LEARNERS["boosting"])
+    found = partial_poisson(confounded, FEATURES, units, 4, fold_groups(confounded, 4), LEARNERS["boosting"])
     assert found.elasticity == pytest.approx(TRUTH, abs=3 * found.standard_error)
     assert found.rows == len(confounded)
     with pytest.raises(DataError, match="all 0"):

@@ -55,7 +55,7 @@ def test_the_canarys_share_is_what_the_gateway_can_change():
         ({"ranker": "r", "shop": "s", "engine": {"engine": "torch-int4"}}, "engine.engine"),
         ({"ranker": "r", "shop": "s", "routes": ["serch"]}, "routes.0"),
         ({"ranker": "r", "shop": "s", "limits": {"body_bytes": "1"}}, "limits.body_bytes"),
-        ({"ranker": "r", "shop": "s", "auth": {"key": "x"}}, "valid keys: burst, keys_file"),
+        ({"ranker": "r", "shop": "s", "auth": {"key": "x"}}, "valid keys: burst, documents_per_s, keys_file"),
         ({"ranker": "r", "shop": "s", "auth": {"requests_per_s": 0.0}}, "auth.requests_per_s"),
         ({"ranker": "r", "shop": "s", "tracing": {"endpoint": "file:///etc"}}, "tracing.endpoint"),
         ({"ranker": "r", "shop": "s", "tracing": {"share": 1.5}}, "tracing.share"),
