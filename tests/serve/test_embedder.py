@@ -48,10 +48,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def embedder(folder, home, monkeypatch):
-    # Ray Serve's own batching, but for a warning that asks the replica around it.
-    name = "ray.serve.batching._BatchQueue._warn_if_max_batch_size_exceeds_max_ongoing_requests"
-    monkeypatch.setattr(name, lambda queue: None)
+def embedder(folder, home):
     return Embedder(ARGS, resolve_embedder(folder))
 
 

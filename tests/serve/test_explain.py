@@ -4,21 +4,14 @@ import asyncio
 
 import pytest
 
-from planogram.serve.ranker import Ranker, run_jobs
+from planogram.serve.ranker import Ranker
 from planogram.serve.resolve import resolve
 from planogram.serve.settings import EngineArgs
 
 
 @pytest.fixture(scope="module")
 def ranker(tiny_bundle):
-    ranker = Ranker(EngineArgs(threads=1), resolve(str(tiny_bundle)))
-
-    async def alone(job):
-        return (await run_jobs([job]))[0]
-
-    # Ray Serve batches inside of a replica only.
-    ranker._submit = alone
-    return ranker
+    return Ranker(EngineArgs(threads=1), resolve(str(tiny_bundle)))
 
 
 def test_a_words_weight_is_what_the_score_loses_without_it(ranker):

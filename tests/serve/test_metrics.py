@@ -12,7 +12,7 @@ import yaml
 from planogram.errors import OverloadedError
 from planogram.serve import metrics
 from planogram.serve.backend import FailedError, LateError, UnavailableError
-from planogram.serve.batching import Job, TokenBatcher
+from planogram.serve.batching import TokenBatcher
 from planogram.serve.keys import create_key
 from planogram.serve.metrics import METRICS, Metric
 from planogram.serve.ray_metrics import RayRecorder
@@ -110,21 +110,32 @@ def test_refusals_are_counted_by_cause_and_name(make_client, tmp_path, recorded)
     assert secret not in str(recorded.seen) and other not in str(recorded.seen)
 
 
-def test_a_batch_says_how_full_it_was_how_long_it_waited_and_computed(engine, recorded):
-    jobs = [Job(engine.tokenize([("red lamp", "blue lamp now")] * 2)) for _ in range(2)]
+def compute_twice(engine, executor, budget):
+    """Two requests of two pairs of five tokens at once."""
+    batches = TokenBatcher(engine.infer, 2, executor, budget)
+
+    async def together():
+        tokens = engine.tokenize([("red lamp", "blue lamp now")] * 2)
+        return await asyncio.gather(batches.compute(tokens), batches.compute(tokens))
+
+    return asyncio.run(together())
+
+
+def test_a_pass_says_how_full_it_was_how_long_requests_waited_and_what_it_took(engine, recorded):
     with ThreadPoolExecutor(1) as executor:
-        asyncio.run(TokenBatcher(engine.infer, 2, executor, 40).run(jobs))
-        asyncio.run(TokenBatcher(engine.infer, 2, executor, 8).run(jobs))
-    assert [value for value, _ in recorded.of(metrics.BATCH_FILL)] == [0.5, 1.0]
+        compute_twice(engine, executor, 40)
+        compute_twice(engine, executor, 10)
+    assert [value for value, _ in recorded.of(metrics.BATCH_FILL)] == [0.5, 1.0, 1.0]
     waits = [value for value, _ in recorded.of(metrics.QUEUE_SECONDS)]
-    assert len(waits) == 4 and 0 < waits[0] < waits[2] < 10
+    assert len(waits) == 4 and 0 < waits[2] < waits[3] < 10
+    assert len(recorded.of(metrics.BUSY_SECONDS)) == 3
     assert all(value > 0 for value, _ in recorded.of(metrics.BUSY_SECONDS))
 
 
 def test_the_time_of_a_pass_that_fails_counts_too(engine, recorded, monkeypatch):
     monkeypatch.setattr(engine, "infer", lambda tokens: 1 / 0)
     with ThreadPoolExecutor(1) as executor, pytest.raises(ZeroDivisionError):
-        asyncio.run(TokenBatcher(engine.infer, 2, executor, 40).run([Job(engine.tokenize([("a", "b")]))]))
+        compute_twice(engine, executor, 40)
     assert len(recorded.of(metrics.BUSY_SECONDS)) == 1
 
 

@@ -1,4 +1,4 @@
-"""The replica itself, without Ray: a queue of its own in place of Ray Serve's, and fake engines."""
+"""The replica itself, without Ray, on fake engines."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from planogram.engines.base import score
 from planogram.registry.store import ModelVersion
 from planogram.serve import ranker as module
 from planogram.serve.backend import Busy, FailedError, ModelInfo, Scored
-from planogram.serve.ranker import LaneJob, Ranker, run_jobs
+from planogram.serve.ranker import Ranker
 from planogram.serve.settings import CacheArgs, EngineArgs, FollowArgs
 from planogram.serve.texts import pair_texts
 
@@ -41,26 +41,6 @@ class BrokenEngine(FakeEngine):
         raise RuntimeError("no device")
 
 
-def pooled(args, run):
-    """What Ray Serve does: jobs that come in the same moment are run together, one batch after the other."""
-    waiting: list = []
-    lock = asyncio.Lock()
-
-    async def submit(job):
-        future = asyncio.get_running_loop().create_future()
-        waiting.append((job, future))
-        async with lock:
-            await asyncio.sleep(0)
-            batch, waiting[:] = list(waiting), []
-            if batch:
-                for (_, done), answer in zip(batch, await run([job for job, _ in batch]), strict=True):
-                    if not done.done():
-                        done.set_result(answer)
-        return await future
-
-    return submit
-
-
 class Registry:
     """A registry whose alias tests move."""
 
@@ -81,7 +61,6 @@ def registry(monkeypatch, tmp_path):
 
     monkeypatch.setenv("PLANOGRAM_HOME", str(tmp_path))
     monkeypatch.setattr(module, "configure_logging", lambda: None)
-    monkeypatch.setattr(module, "queue", pooled)
     monkeypatch.setattr(module, "Registry", lambda: known)
     monkeypatch.setattr(module, "inspect", lambda version, engine: info(version.version))
     monkeypatch.setattr(module, "check_vocabulary", lambda path: None)
@@ -122,11 +101,13 @@ def test_no_request_fails_while_good_and_bad_versions_come_in_turn(make, registr
     async def run():
         ranker = make()
         registry.bad = frozenset(range(3, 42, 2))
-        answers, stop = [], False
+        stop = False
 
         async def client():
+            answers = []
             while not stop:
                 answers.append(await ranker.score("red", DOCUMENTS))
+            return answers
 
         clients = [asyncio.create_task(client()) for _ in range(4)]
         served = {1}
@@ -139,14 +120,14 @@ def test_no_request_fails_while_good_and_bad_versions_come_in_turn(make, registr
             await ranker.check_health()
         await asyncio.sleep(0.05)
         stop = True
-        await asyncio.gather(*clients)
-        return answers, served
+        return await asyncio.gather(*clients), served
 
-    answers, served = asyncio.run(run())
+    clients, served = asyncio.run(run())
     assert served == {1, *range(2, 22, 2)}
-    assert all(agrees(scored) for scored in answers), "an answer mixes two versions"
-    versions = [scored.model.version for scored in answers]
-    assert versions == sorted(versions) and versions[-1] == 20
+    for answers in clients:
+        assert all(agrees(scored) for scored in answers), "an answer mixes two versions"
+        versions = [scored.model.version for scored in answers]
+        assert versions == sorted(versions) and versions[-1] == 20
 
 
 def test_a_request_ends_on_the_version_that_it_began_with(make, registry):
@@ -166,22 +147,6 @@ def test_a_request_ends_on_the_version_that_it_began_with(make, registry):
 
     old, new = asyncio.run(run())
     assert (old.model.version, new.model.version) == (1, 2) and agrees(old) and agrees(new)
-
-
-def test_jobs_of_two_versions_in_one_batch_do_not_mix_and_fail_alone(make, registry):
-    async def run():
-        first, second = make(0), make(0)
-        second._source.lane.batcher._infer = BrokenEngine().infer
-        jobs = [
-            LaneJob(module.Job(each._source.lane.tokenize("red", DOCUMENTS)), each._source.lane)
-            for each in (first, second, first)
-        ]
-        return await run_jobs(jobs)
-
-    one, broken, other = asyncio.run(run())
-    finish = ShiftedEngine(1).finish
-    assert (finish(one) == expected(1)).all() and (finish(other) == expected(1)).all()
-    assert isinstance(broken, RuntimeError)
 
 
 def test_a_version_or_a_folder_is_not_followed(make, registry):

@@ -106,24 +106,31 @@ def test_documents_have_a_budget_of_their_own(clock):
     assert RateLimits(AuthArgs(), clock).budget(key()) is None
 
 
-def test_a_request_is_charged_to_its_key(tmp_path, clock):
+def test_what_a_request_has_ranked_is_charged_to_its_key(tmp_path, clock):
     path = str(tmp_path / "keys.json")
     args = AuthArgs(keys_file=path)
-    scope = {"type": "http", "path": "/v1/rerank", "method": "POST"}
 
-    def admitted(secret):
+    def admitted(secret, method="POST", path="/v1/rerank"):
         call = Call.begin(None)
-        gate.admit({**scope, "headers": [(b"x-api-key", secret.encode())]}, call)
+        headers = [(b"x-api-key", secret.encode())]
+        gate.admit({"type": "http", "path": path, "method": method, "headers": headers}, call)
         return call
 
-    few = create_key(path, "few", ["read"], documents_per_s=1.0)
+    few = create_key(path, "few", ["read", "ingest"], documents_per_s=1.0)
     many = create_key(path, "many", ["read"])
     gate = Gate(Keyring(args, clock), args, clock)
-    admitted(few).charge(5)
+    call = admitted(few)
+    call.charge(5)
     with pytest.raises(RateLimitedError):
-        admitted(few).charge(1)
+        call.charge(1)
+    with pytest.raises(RateLimitedError, match="documents"):
+        admitted(few)
+    admitted(few, "GET", "/v1/models")
+    admitted(few, path="/ingest/products")
     admitted(many).charge(5)
     admitted(many).charge(5)
+    clock.now += 5
+    admitted(few).charge(1)
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(1.0, "1"), (0.3, "4"), (20.0, "1")])

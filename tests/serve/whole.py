@@ -31,9 +31,6 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> Asked:
         monkeypatch.setattr(module, "configure_logging", lambda: None)
     for module in (gateway, ranker):
         monkeypatch.setattr(module, "observe_replica", lambda: None)
-    # Ray Serve's own batching, but for a warning that asks the replica around it.
-    name = "ray.serve.batching._BatchQueue._warn_if_max_batch_size_exceeds_max_ongoing_requests"
-    monkeypatch.setattr(name, lambda queue: None)
     return lambda args, requests: asyncio.run(_ask(args, requests))
 
 

@@ -14,7 +14,7 @@ from planogram.engines.base import score
 from planogram.engines.torch import TorchEngine
 from planogram.errors import ConfigError
 from planogram.registry.bundle import open_bundle
-from planogram.serve.batching import Job, TokenBatcher
+from planogram.serve.batching import TokenBatcher
 from planogram.serve.resolve import resolve
 from planogram.tasks import scorers
 from planogram.tasks.backbones import source
@@ -48,9 +48,13 @@ def test_matches_decide(matched):
 def test_requests_that_are_scored_together_keep_their_matches(matched, configure):
     engine = TorchEngine(matched["bundle"])
     pairs = load("relevance", source(configure("whole"), "valid")).pairs[:12]
-    jobs = [Job(engine.tokenize(part)) for part in (pairs[:5], [], pairs[5:])]
+
+    async def together(executor):
+        batches = TokenBatcher(engine.infer, len(engine.manifest.heads), executor, 4096)
+        return await asyncio.gather(*[batches.compute(engine.tokenize(part)) for part in (pairs[:5], [], pairs[5:])])
+
     with ThreadPoolExecutor(1) as executor:
-        values = asyncio.run(TokenBatcher(engine.infer, len(engine.manifest.heads), executor, 4096).run(jobs))
+        values = asyncio.run(together(executor))
     assert engine.finish(np.concatenate(values)) == pytest.approx(score(engine, pairs, 4096).values, abs=1e-5)
 
 

@@ -25,6 +25,8 @@ OPEN_PATHS = ("/healthz", "/readyz")
 OPEN_METHODS = ("GET", "HEAD")
 # The first part of a path -> what it needs; every other path, also one that does not exist, needs `read`.
 SCOPES: Mapping[str, Scope] = {"admin": "admin", "ingest": "ingest", "price": "price"}
+# What a POST of these asks for is ranked, embedded or priced by a model.
+RANKED = ("read", "price")
 RELOAD_S = 1.0
 
 
@@ -124,7 +126,7 @@ class Gate:
 
         Raises:
             UnauthorizedError: it has no valid key.
-            RateLimitedError: its key has sent too many.
+            RateLimitedError: its key has sent too many, or has had too many documents ranked or embedded.
             ForbiddenError: its key lacks the scope of the path.
         """
         path = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -144,6 +146,9 @@ class Gate:
             raise ForbiddenError(
                 f"the key lacks the scope {needed}", remedy=f"use a key with the scope {needed} or admin"
             )
+        if budget and needed in RANKED and scope["method"] == "POST":
+            # Its body need not be read to refuse it.
+            budget.take(0)
 
     def _identify(self, headers: Headers) -> Key:
         given = presented(headers)

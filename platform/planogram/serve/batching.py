@@ -1,56 +1,106 @@
-"""Requests of several clients in one forward pass: batches by token budget, sorted by length, without the abandoned."""
+"""Requests of several clients in one forward pass: by token budget, of like lengths, short requests first."""
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from planogram.data.collate import token_batches
 from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Floats
 from planogram.serve import metrics
 
 # Of the passes before in the measured pace: about the last ten count.
 PACE_MEMORY = 0.9
+# Padding of so many tokens costs less than a pass of its own, as does that of half of a text's length.
+MAX_PADDING = 32
+# More tokens than any text has.
+LONGEST = 1 << 30
 
 
-@dataclass(eq=False)
 class Job:
-    """The texts of one request, pairs or single ones.
+    """The texts of one request, pairs or single ones, and what is computed of them.
 
-    Attributes:
-        abandoned: its client left; nothing more is computed for it.
+    Args:
+        tokens: of at least one text.
+        columns: of a text's row.
+        done: gets the rows (texts, columns) float32, or why there are none.
     """
 
-    tokens: Tokens
-    abandoned: bool = False
-    queued_s: float = field(default_factory=time.perf_counter)
+    def __init__(self, tokens: Tokens, columns: int, done: "asyncio.Future[Floats]") -> None:
+        self.tokens = tokens
+        self.done = done
+        self.queued_s = time.perf_counter()
+        self.started = False
+        self._rows = np.zeros((len(tokens), columns), dtype=np.float32)
+        lengths = np.asarray(tokens.lengths)
+        self._left = np.argsort(lengths, kind="stable")
+        self._lengths = lengths[self._left]
 
     @property
-    def num_tokens(self) -> int:
-        """Tokens of all texts, padding left out."""
-        return sum(self.tokens.lengths)
+    def tokens_left(self) -> int:
+        """Tokens of the texts that are left, padding left out."""
+        return int(self._lengths.sum())
+
+    def longest(self, width: int) -> int:
+        """Tokens of the longest text left that has so many at most; 0 where there is none."""
+        end = int(np.searchsorted(self._lengths, width, side="right"))
+        return int(self._lengths[end - 1]) if end else 0
+
+    def take(self, width: int, room: int) -> npt.NDArray[np.int64]:
+        """Positions of the longest texts left that suit a pass of so many tokens a row, `room` of them at most."""
+        end = int(np.searchsorted(self._lengths, width, side="right"))
+        start = max(int(np.searchsorted(self._lengths, width - max(MAX_PADDING, width // 2))), end - room)
+        taken = self._left[start:end]
+        self._left = np.delete(self._left, slice(start, end))
+        self._lengths = np.delete(self._lengths, slice(start, end))
+        return taken
+
+    def keep(self, positions: npt.NDArray[np.int64], rows: Floats) -> None:
+        """Keep what a pass gave; the last one ends the job."""
+        self._rows[positions] = rows
+        if not len(self._left) and not self.done.done():
+            self.done.set_result(self._rows)
+
+
+# Of each request the positions of its texts.
+Pass = list[tuple[Job, npt.NDArray[np.int64]]]
 
 
 class TokenBatcher:
-    """Runs jobs together.
+    """Computes rows of texts, those of several requests in one forward pass.
+
+    Before each pass it is decided anew whose texts come next: the request that has waited longest for the tokens that
+    are left of it. So a short one passes a long one at the end of a pass, and a long one's turn comes all the same.
 
     Args:
         infer: rows (texts, columns) float32 of one padded batch: logits of a ranker, vectors of an embedder.
         columns: of a row.
-        executor: one thread, the only one that calls `infer`.
-        batch_tokens: padded tokens in one forward pass, and the budget of a batch of jobs.
+        executor: one thread, the only one that calls `infer`. Between two passes it is free for a health check.
+        batch_tokens: padded tokens in one forward pass; a longer text stands alone.
+        batch_wait_s: how long the first request after none waits for others to join it.
+
+    Source: highest response ratio next, P. Brinch Hansen 1971, Short-term scheduling in multiprogramming systems.
     """
 
-    def __init__(self, infer: Callable[[Tokens], Floats], columns: int, executor: Executor, batch_tokens: int) -> None:
+    def __init__(
+        self,
+        infer: Callable[[Tokens], Floats],
+        columns: int,
+        executor: Executor,
+        batch_tokens: int,
+        batch_wait_s: float = 0.0,
+    ) -> None:
         self._infer = infer
         self._columns = columns
         self._executor = executor
-        self.batch_tokens = batch_tokens
+        self._batch_tokens = batch_tokens
+        self._batch_wait_s = batch_wait_s
+        self._jobs: list[Job] = []
+        self._passes: asyncio.Task[None] | None = None
         self._waiting = 0
         self._recent_texts = self._recent_s = 0.0
 
@@ -68,33 +118,68 @@ class TokenBatcher:
         finally:
             self._waiting -= texts
 
-    def size(self, jobs: Sequence[Job]) -> int:
-        """Tokens of a batch of jobs. A single job always fits: `run` takes it in several passes."""
-        total = sum(job.num_tokens for job in jobs)
-        return min(total, self.batch_tokens) if len(jobs) == 1 else total
+    async def compute(self, tokens: Tokens) -> Floats:
+        """Rows (texts, columns) float32. Once cancelled, nothing more is computed for it.
 
-    async def run(self, jobs: list[Job]) -> list[Floats]:
-        """Rows per job, each (texts, columns) float32; those of an abandoned job stay zero.
-
-        Between two passes the executor is free for a health check, and newly abandoned jobs are dropped.
+        Raises:
+            Exception: whatever `infer` raises, to all requests of that pass.
         """
-        self._measure(jobs)
-        tokens = Tokens.concatenate([job.tokens for job in jobs])
-        owners = np.repeat(np.arange(len(jobs)), [len(job.tokens) for job in jobs])
-        values = np.zeros((len(tokens), self._columns), dtype=np.float32)
+        if not len(tokens):
+            return np.zeros((0, self._columns), dtype=np.float32)
         loop = asyncio.get_running_loop()
-        for positions in token_batches(tokens.lengths, self.batch_tokens):
-            live = np.asarray([position for position in positions if not jobs[owners[position]].abandoned], dtype=int)
-            if len(live):
-                values[live] = await loop.run_in_executor(self._executor, self._timed, tokens.take(live))
-        return np.split(values, np.cumsum([len(job.tokens) for job in jobs])[:-1])
+        job = Job(tokens, self._columns, loop.create_future())
+        self._jobs.append(job)
+        if self._passes is None or self._passes.done():
+            self._passes = loop.create_task(self._run())
+        try:
+            return await job.done
+        finally:
+            self._jobs.remove(job)
 
-    def _measure(self, jobs: Sequence[Job]) -> None:
+    async def _run(self) -> None:
+        """One pass after the other, until no text is left."""
+        loop = asyncio.get_running_loop()
+        if self._batch_wait_s:
+            await asyncio.sleep(self._batch_wait_s)
+        while taken := self._next_pass():
+            texts = Tokens.concatenate([job.tokens.take(positions) for job, positions in taken])
+            try:
+                rows = await loop.run_in_executor(self._executor, self._timed, texts)
+            except Exception as error:  # of these requests; the others go on
+                self._fail(taken, error)
+                continue
+            ends = np.cumsum([len(positions) for _, positions in taken])
+            for (job, positions), part in zip(taken, np.split(rows, ends[:-1]), strict=True):
+                job.keep(positions, part)
+
+    def _next_pass(self) -> Pass:
+        """Whose texts come next, and which; empty where none are left."""
         now_s = time.perf_counter()
+        jobs = [job for job in self._jobs if job.tokens_left and not job.done.done()]
+        if not jobs:
+            return []
+        jobs.sort(key=lambda job: (now_s - job.queued_s) / job.tokens_left, reverse=True)
+        width, texts, taken = jobs[0].longest(LONGEST), 0, Pass()
+        limit = width + max(MAX_PADDING, width // 2)
         for job in jobs:
+            wider = max(width, job.longest(limit))
+            room = self._batch_tokens // wider - texts if taken else max(1, self._batch_tokens // width)
+            if room > 0 and len(positions := job.take(wider, room)):
+                taken.append((job, positions))
+                width, texts = wider, texts + len(positions)
+                self._started(job, now_s)
+        metrics.observe(metrics.BATCH_FILL, min(1.0, texts * width / self._batch_tokens))
+        return taken
+
+    def _started(self, job: Job, now_s: float) -> None:
+        if not job.started:
+            job.started = True
             metrics.observe(metrics.QUEUE_SECONDS, now_s - job.queued_s)
-        fill = sum(job.num_tokens for job in jobs) / self.batch_tokens
-        metrics.observe(metrics.BATCH_FILL, min(1.0, fill))
+
+    def _fail(self, taken: Pass, error: Exception) -> None:
+        for job, _ in taken:
+            if not job.done.done():
+                job.done.set_exception(error)
 
     def _timed(self, tokens: Tokens) -> Floats:
         started_s = time.perf_counter()

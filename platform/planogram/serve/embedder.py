@@ -8,10 +8,9 @@ import numpy as np
 
 from planogram.data.text import clean
 from planogram.data.tokenizer import Tokens
-from planogram.engines.base import Floats
 from planogram.engines.load import load_embedding_engine
 from planogram.serve.backend import Busy, Embedded, FailedError, ModelInfo
-from planogram.serve.batching import Job, TokenBatcher
+from planogram.serve.batching import TokenBatcher
 from planogram.serve.logs import configure_logging
 from planogram.serve.memo import Memo, Recall
 from planogram.serve.ranker import replica_cpus
@@ -32,8 +31,6 @@ class Embedder:
     """
 
     def __init__(self, args: EngineArgs, model: ModelInfo, cache: CacheArgs | None = None) -> None:
-        from ray import serve
-
         configure_logging()
         self.model = model
         self._args = args
@@ -42,12 +39,9 @@ class Embedder:
         threads = args.threads or replica_cpus()
         self._engine = self._device.submit(load_embedding_engine, model.path, args.engine, threads).result()
         self._probe = self._engine.tokenize(["health check"])
-        self._batcher = TokenBatcher(self._engine.infer, self._engine.width, self._device, args.batch_tokens)
-        self._submit = serve.batch(
-            max_batch_size=args.batch_tokens,
-            batch_wait_timeout_s=args.batch_wait_ms / 1000,
-            batch_size_fn=self._batcher.size,
-        )(self._batcher.run)
+        wait_s = args.batch_wait_ms / 1000
+        infer, width = self._engine.infer, self._engine.width
+        self._batcher = TokenBatcher(infer, width, self._device, args.batch_tokens, wait_s)
         cache = cache or CacheArgs()
         vectors = cache.open(cache.vectors_mb)
         self._memo = Memo(vectors, "vectors", args.engine) if vectors else None
@@ -68,7 +62,7 @@ class Embedder:
                 return read
             recall, tokens = read
             if tokens is not None:
-                recall.complete(tokens, await self._computed(tokens))
+                recall.complete(tokens, await self._batcher.compute(tokens))
         if not np.isfinite(recall.rows).all():
             raise FailedError(f"{self.model.name}:{self.model.version} gave a vector that is not finite")
         if self._memo and recall.unknown:
@@ -84,15 +78,6 @@ class Embedder:
             return Busy(wait_s)
         unknown = [texts[place] for place in recall.unknown]
         return recall, self._engine.tokenize(unknown) if unknown else None
-
-    async def _computed(self, tokens: Tokens) -> Floats:
-        """Vectors (texts, width) float32, together with those of other requests."""
-        job = Job(tokens)
-        try:
-            return await self._submit(job)
-        except asyncio.CancelledError:
-            job.abandoned = True
-            raise
 
     async def check_health(self) -> None:
         """Run a tiny inference: Ray Serve replaces the replica when this fails or takes too long."""

@@ -11,7 +11,6 @@ from planogram.data.tokenizer import UNKNOWN, Tokens
 from planogram.engines.base import Engine, Floats, PairEngine
 from planogram.errors import PlanogramError
 from planogram.serve.backend import Document, ModelInfo, Queries
-from planogram.serve.batching import Job
 from planogram.serve.lane import Lane, outcome
 
 # Documents of one request that a probe reads, and pairs whose passes are timed, on the serving model as well: enough to
@@ -92,7 +91,7 @@ def probe(new: Lane, old: Lane | None, recent: Sequence[Recent], max_slowdown: f
     alone = [outcome(new.device.submit(_scores, new, each), timeout_s) for each in tokens]
     _check_scores(new, alone)
     # A loop in a thread of its own: a replica starts within the loop of Ray Serve.
-    together = outcome(new.tokenizer.submit(asyncio.run, new.batcher.run([Job(each) for each in tokens])), timeout_s)
+    together = outcome(new.tokenizer.submit(asyncio.run, _together(new, tokens)), timeout_s)
     for one, other in zip(alone, together, strict=True):
         if not np.allclose(one, new.engine.finish(other), rtol=TOLERANCE, atol=TOLERANCE):
             raise ProbeError(f"{new.model.reference} scores requests together otherwise than alone")
@@ -113,6 +112,10 @@ def _scores(lane: Lane, tokens: Tokens) -> Floats:
     if scores.shape != (len(tokens), len(lane.model.heads)):
         raise ProbeError(f"{lane.model.reference} gives scores of shape {scores.shape}, not one per document and head")
     return scores
+
+
+async def _together(lane: Lane, tokens: Sequence[Tokens]) -> list[Floats]:
+    return await asyncio.gather(*[lane.batcher.compute(each) for each in tokens])
 
 
 def _check_scores(lane: Lane, scores: Sequence[Floats]) -> None:

@@ -3,14 +3,13 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import numpy as np
 
 from planogram.data.tokenizer import Tokens
-from planogram.engines.base import Engine, Floats
+from planogram.engines.base import Engine
 from planogram.engines.load import load_engine
 from planogram.registry.store import ModelVersion, Registry
 from planogram.serve.attribution import occlude
@@ -24,7 +23,7 @@ from planogram.serve.backend import (
     Scored,
     TokenWeight,
 )
-from planogram.serve.batching import Job, TokenBatcher
+from planogram.serve.batching import TokenBatcher
 from planogram.serve.begin import begin
 from planogram.serve.follow import Fixed, Follower
 from planogram.serve.lane import Lane
@@ -37,17 +36,6 @@ from planogram.serve.resolve import check_vocabulary, inspect, is_alias
 from planogram.serve.settings import CacheArgs, EngineArgs, FollowArgs
 
 KEPT_REQUESTS = 8
-
-
-@dataclass(eq=False)
-class LaneJob:
-    """The pairs of one request, and the lane that made their tokens and will score them, whatever serves meanwhile."""
-
-    job: Job
-    lane: Lane
-
-
-Answers = list[Floats | Exception]
 
 
 class Ranker:
@@ -84,7 +72,6 @@ class Ranker:
         scores = cache.open(cache.scores_mb)
         self._memo = Memo(scores, "scores", args.engine) if scores else None
         self._source = self._begin(reference)
-        self._submit = queue(args, run_jobs)
 
     async def score(self, query: Queries, documents: Sequence[Document]) -> Scored | Busy:
         """Score documents, in their order, for one query or for one each; one model makes the tokens and the scores.
@@ -103,7 +90,7 @@ class Ranker:
                 return read
             recall, tokens = read
             if tokens is not None:
-                recall.complete(tokens, await self._computed(lane, tokens))
+                recall.complete(tokens, await lane.batcher.compute(tokens))
         logits = recall.rows
         values = lane.engine.finish(logits)
         if not (np.isfinite(values).all() and np.isfinite(logits).all()):
@@ -125,18 +112,6 @@ class Ranker:
             return Busy(wait_s)
         unknown = [pairs[place] for place in recall.unknown]
         return recall, lane.engine.tokenize(unknown) if unknown else None
-
-    async def _computed(self, lane: Lane, tokens: Tokens) -> Floats:
-        """Logits (pairs, heads) float32, together with those of other requests."""
-        job = Job(tokens)
-        try:
-            logits = await self._submit(LaneJob(job, lane))
-        except asyncio.CancelledError:
-            job.abandoned = True
-            raise
-        if isinstance(logits, Exception):
-            raise logits
-        return logits
 
     async def explain(self, query: str, documents: Sequence[Document]) -> list[list[TokenWeight]] | Busy:
         """What each word of the query and of a title does to the deciding score; see `attribution`.
@@ -194,38 +169,9 @@ class Ranker:
         return lane
 
     def _batcher(self, engine: Engine, device: Executor) -> TokenBatcher:
-        return TokenBatcher(engine.infer, len(engine.manifest.heads), device, self._args.batch_tokens)
-
-
-def queue(
-    args: EngineArgs, run: Callable[[list[LaneJob]], Awaitable[Answers]]
-) -> Callable[[LaneJob], Awaitable[Floats | Exception]]:
-    """A queue of Ray Serve before `run`, which then gets the jobs of several requests at once."""
-    from ray import serve
-
-    def size(jobs: Sequence[LaneJob]) -> int:
-        return jobs[0].lane.batcher.size([job.job for job in jobs])
-
-    return serve.batch(
-        max_batch_size=args.batch_tokens, batch_wait_timeout_s=args.batch_wait_ms / 1000, batch_size_fn=size
-    )(run)
-
-
-async def run_jobs(jobs: list[LaneJob]) -> Answers:
-    """Scores per job, or why there are none. Jobs of one lane run together, and its failure is theirs alone."""
-    answers: Answers = [FailedError("not scored")] * len(jobs)
-    for lane in dict.fromkeys(job.lane for job in jobs):
-        places = [place for place, job in enumerate(jobs) if job.lane is lane]
-        for place, answer in zip(places, await _run_lane(lane, [jobs[place].job for place in places]), strict=True):
-            answers[place] = answer
-    return answers
-
-
-async def _run_lane(lane: Lane, jobs: list[Job]) -> Answers:
-    try:
-        return [*await lane.batcher.run(jobs)]
-    except Exception as error:  # the jobs of another lane in the same batch go on
-        return [error] * len(jobs)
+        args = self._args
+        wait_s = args.batch_wait_ms / 1000
+        return TokenBatcher(engine.infer, len(engine.manifest.heads), device, args.batch_tokens, wait_s)
 
 
 def replica_cpus() -> int:
