@@ -65,6 +65,11 @@ def test_no_pass_is_beyond_the_budget(engine, executor, passes):
     assert len(passes) > 1 and max(max(tokens.lengths) * len(tokens) for tokens in passes) <= 16
 
 
+def test_texts_without_tokens_have_rows_too(executor):
+    batches = TokenBatcher(lambda tokens: np.ones((len(tokens), 1)), 1, executor, 16)
+    assert asyncio.run(batches.compute(Tokens([[], []], [[], []], [False, False]))).tolist() == [[1], [1]]
+
+
 def test_a_text_beyond_the_budget_stands_alone(engine, executor, passes):
     run(engine, executor, [pairs(3, 7)], 4)
     assert [len(tokens) for tokens in passes] == [1, 1, 1]

@@ -41,9 +41,13 @@ class Job:
         self._lengths = lengths[self._left]
 
     @property
-    def tokens_left(self) -> int:
-        """Tokens of the texts that are left, padding left out."""
-        return int(self._lengths.sum())
+    def waits(self) -> bool:
+        """Whether a text is left, and somebody waits for it."""
+        return len(self._left) > 0 and not self.done.done()
+
+    def response_ratio(self, now_s: float) -> float:
+        """Seconds that it has waited, by the tokens that are left of it."""
+        return (now_s - self.queued_s) / max(1, int(self._lengths.sum()))
 
     def longest(self, width: int) -> int:
         """Tokens of the longest text left that has so many at most; 0 where there is none."""
@@ -142,8 +146,8 @@ class TokenBatcher:
         if self._batch_wait_s:
             await asyncio.sleep(self._batch_wait_s)
         while taken := self._next_pass():
-            texts = Tokens.concatenate([job.tokens.take(positions) for job, positions in taken])
             try:
+                texts = Tokens.concatenate([job.tokens.take(positions) for job, positions in taken])
                 rows = await loop.run_in_executor(self._executor, self._timed, texts)
             except Exception as error:  # of these requests; the others go on
                 self._fail(taken, error)
@@ -155,11 +159,11 @@ class TokenBatcher:
     def _next_pass(self) -> Pass:
         """Whose texts come next, and which; empty where none are left."""
         now_s = time.perf_counter()
-        jobs = [job for job in self._jobs if job.tokens_left and not job.done.done()]
+        jobs = [job for job in self._jobs if job.waits]
         if not jobs:
             return []
-        jobs.sort(key=lambda job: (now_s - job.queued_s) / job.tokens_left, reverse=True)
-        width, texts, taken = jobs[0].longest(LONGEST), 0, Pass()
+        jobs.sort(key=lambda job: job.response_ratio(now_s), reverse=True)
+        width, texts, taken = max(1, jobs[0].longest(LONGEST)), 0, Pass()
         limit = width + max(MAX_PADDING, width // 2)
         for job in jobs:
             wider = max(width, job.longest(limit))
