@@ -46,6 +46,10 @@ class Server:
             self.start()
         return {name: process.pid for name, process in self.made.items()}
 
+    def block(self, name, seconds):
+        self.blocked = name
+        del self.made[name]
+
     def deploy(self, config):
         self.config = config
         self.made.clear()
@@ -103,6 +107,12 @@ def test_a_frozen_ranker_is_woken_at_the_end(scene):
     found = SCENARIOS["freeze"](scene)
     assert found["out_of_rotation_s"] < 1 and found["full_strength_s"] < 2 and found["last_failure_s"] is None
     assert not any(stopped(process.pid) for process in scene.server.all)
+
+
+def test_a_ranker_whose_loop_stands_still_is_replaced(scene):
+    found = SCENARIOS["block"](scene)
+    assert found["out_of_rotation_s"] < 1 and found["full_strength_s"] < 2 and found["last_failure_s"] is None
+    assert scene.server.blocked not in scene.server.replicas()
 
 
 def test_overload_is_compared_with_a_calm_time(scene, stub):

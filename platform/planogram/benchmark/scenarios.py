@@ -17,6 +17,7 @@ from planogram.config import ScenarioName
 
 CALM_SHARE = 0.8
 CALM_RATE = 1.0
+BLOCKED_S = 600.0
 
 
 def kill(scene: Scene) -> Result:
@@ -45,30 +46,47 @@ def freeze(scene: Scene) -> Result:
     """SIGSTOP to a ranker: it neither answers nor ends.
 
     Returns:
-        `out_of_rotation_s` (until Ray Serve lists it no longer as running), `full_strength_s`, `last_failure_s` (from
-        the stop to the last request without a 2xx; None: all had one), and figures.
+        As `_half_dead`.
+    """
+    name, pid = _victim(scene, 0)
+    try:
+        return _half_dead(scene, name, lambda: os.kill(pid, signal.SIGSTOP))
+    finally:
+        with suppress(ProcessLookupError):  # Ray has ended it
+            os.kill(pid, signal.SIGCONT)
+
+
+def block(scene: Scene) -> Result:
+    """A call that does not return in a ranker's event loop: its process is well, and it answers nobody.
+
+    Returns:
+        As `_half_dead`.
+    """
+    name, _ = _victim(scene, 0)
+    return _half_dead(scene, name, lambda: scene.server.block(name, BLOCKED_S))
+
+
+def _half_dead(scene: Scene, name: str, halve: Callable[[], None]) -> Result:
+    """`out_of_rotation_s` (until Ray Serve lists a ranker no longer as running), `full_strength_s`, `last_failure_s`.
+
+    That is from the fault to the last request without a 2xx; None: all had one. And figures.
     """
     config = scene.config
     plan, capacity = scene.half_loaded()
     scene.generator.begin(plan)
     began_s = time.monotonic()
     time.sleep(config.seconds / 6)
-    name, pid = _victim(scene, 0)
-    os.kill(pid, signal.SIGSTOP)
-    stopped_s = time.monotonic() - began_s
-    try:
-        gone_s = scene.until(lambda: name not in scene.server.replicas(), config.settle_s)
-        whole_s = scene.until(lambda: scene.whole_without(name), config.settle_s)
-    finally:
-        with suppress(ProcessLookupError):  # Ray has ended it
-            os.kill(pid, signal.SIGCONT)
+    halve()
+    halved_s = time.monotonic() - began_s
+    gone_s = scene.until(lambda: name not in scene.server.replicas(), config.settle_s)
+    whole_s = scene.until(lambda: scene.whole_without(name), config.settle_s)
     load = scene.generator.end()
-    failed = [sample.due_s for sample in load.samples if not sample.answered and sample.due_s >= stopped_s]
+    failed = [sample.due_s for sample in load.samples if not sample.answered and sample.due_s >= halved_s]
     return {
         "capacity_per_s": capacity,
         "out_of_rotation_s": gone_s,
         "full_strength_s": None if gone_s is None or whole_s is None else gone_s + whole_s,
-        "last_failure_s": max(failed) - stopped_s if failed else None,
+        "last_failure_s": max(failed) - halved_s if failed else None,
         **scene.figures(load),
     }
 
@@ -163,6 +181,7 @@ def _victim(scene: Scene, number: int) -> tuple[str, int]:
 SCENARIOS: dict[ScenarioName, Callable[[Scene], Result]] = {
     "kill": kill,
     "freeze": freeze,
+    "block": block,
     "overload": overload,
     "redeploy": redeploy,
     "autoscale": autoscale,

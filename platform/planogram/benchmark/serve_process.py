@@ -1,7 +1,8 @@
 """The server as a benchmark's process: the flags of its environment are set before Ray is imported.
 
 It reads JSON lines from standard input and answers each with a line: first `{"config", "num_cpus", "start_timeout_s"}`,
-then `{"do": "replicas"}` or `{"do": "deploy", "config"}`. It ends when the input does.
+then `{"do": "replicas"}`, `{"do": "block", "replica", "seconds"}` or `{"do": "deploy", "config"}`. It ends when the
+input does.
 """
 
 import ctypes
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 from planogram.config import ClusterConfig
 from planogram.errors import PlanogramError
-from planogram.serve.control import redeploy, replicas
+from planogram.serve.control import block, redeploy, replicas
 from planogram.serve.launch import serving
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -41,7 +42,10 @@ def main() -> None:
 def _do(asked: dict[str, Any]) -> dict[str, Any]:
     if asked["do"] == "replicas":
         return {"replicas": [asdict(replica) for replica in replicas()]}
-    redeploy(asked["config"])
+    if asked["do"] == "block":
+        block(asked["replica"], asked["seconds"])
+    else:
+        redeploy(asked["config"])
     return {}
 
 

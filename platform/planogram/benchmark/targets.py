@@ -103,6 +103,10 @@ class PlanogramServer:
             if one["deployment"] == deployment and one["state"] == "RUNNING" and one["pid"]
         }
 
+    def block(self, name: str, seconds: float) -> None:
+        """Let the event loop of a replica stand still."""
+        self._ask({"do": "block", "replica": name, "seconds": seconds})
+
     def deploy(self, config: dict[str, Any]) -> None:
         """Hand over another config; the port stays."""
         self.config = {**config, "http_options": self.config["http_options"]}

@@ -77,7 +77,7 @@ def benchmark_reliability(
     settings: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Break the server while clients ask: kill and freeze replicas, overload it, deploy it anew, let it scale.
+    """Break the server while clients ask: kill, freeze and block replicas, overload it, deploy it anew, let it scale.
 
     Example: planogram benchmark reliability --bundle shop-ranker@champion --set scenarios=[kill,overload]
     """

@@ -10,7 +10,7 @@ from planogram.section import Section
 ServeFlags = Literal["none", "throughput", "haproxy", "both"]
 PeerName = Literal["infinity-torch", "infinity-onnx", "infinity-onnx-int8", "sentence-transformers"]
 WorkloadName = Literal["rerank", "search", "cached", "price"]
-ScenarioName = Literal["kill", "freeze", "overload", "redeploy", "autoscale", "hostile"]
+ScenarioName = Literal["kill", "freeze", "block", "overload", "redeploy", "autoscale", "hostile"]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -98,7 +98,7 @@ class HostileConfig(Section):
 
 
 class BenchmarkReliabilityConfig(Section):
-    """`planogram benchmark reliability`: what clients notice while replicas die, freeze, drown or are replaced."""
+    """`planogram benchmark reliability`: what clients notice while replicas die, hang, drown or are replaced."""
 
     name: str = Field("reliability", description="of the result below PLANOGRAM_HOME/benchmarks")
     bundle: str = Field(..., description="registry reference or folder of a cross-encoder")
