@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 README_PORT = "8000"
-TIMEOUT_S = 240
+TIMEOUT_S = 600
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PLANOGRAM_", "MLFLOW_"))},
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
