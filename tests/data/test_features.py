@@ -50,10 +50,18 @@ def test_a_value_many_rows_share_is_one_edge(spec):
 
 
 def test_bins_fill_from_below():
-    column = Numeric(name="pages", edges=(0.0, 1.0, 3.0, 7.0))
-    filled = column.encode(pd.Series([-5, 0.5, 2, 3, 6, 100]))
+    spec = FeatureSpec(
+        numeric=(
+            Numeric(name="pages", edges=(0.0, 1.0, 3.0, 7.0)),
+            Numeric(name="same", edges=(5.0,)),
+            Numeric(name="price", edges=(0.0, 10.0)),
+        )
+    )
+    pages = [-5, 0.5, 2, 3, 6, 100]
+    filled = spec.encode(pd.DataFrame({"price": [5.0, np.nan] * 3, "pages": pages, "same": [5, 6] * 3}))
     assert filled[:, :3].tolist() == [[0, 0, 0], [0.5, 0, 0], [1, 0.5, 0], [1, 1, 0], [1, 1, 0.75], [1, 1, 1]]
-    assert not filled[:, 3].any()
+    assert not filled[:, 3:5].any()
+    np.testing.assert_array_equal(filled[:, 5:], [[0.5, 0], [np.nan, 1]] * 3)
 
 
 def test_training_rows_are_standardised(spec):

@@ -1,6 +1,8 @@
 """Numbers and categories beside the text: fitted on training rows by scikit-learn, kept as plain arrays."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +23,10 @@ MIN_DEVIATION = 0.01
 
 
 class Numeric(Section):
-    """A number: how far each bin between training quantiles is filled, and whether it is missing.
+    """A number as columns: 1 in the bins below it, the share passed in its own, 0 above; and whether it is missing.
+
+    Source: piecewise linear encoding, Gorishniy et al. 2022, On Embeddings for Numerical Features in Tabular Deep
+    Learning; here without extrapolation, for the outliers of a shop's data.
 
     Attributes:
         edges: of the bins, strictly rising; many equal values share one. A constant has a single edge, and no bin.
@@ -34,19 +39,6 @@ class Numeric(Section):
     def width(self) -> int:
         """Columns: one for each bin, one for missing."""
         return max(len(self.edges) - 1, 0) + 1
-
-    def encode(self, values: "pd.Series[float]") -> npt.NDArray[np.float64]:
-        """(rows, width): 1 in the bins below a value, the share passed in its own, 0 above; NaN where it is missing.
-
-        Source: piecewise linear encoding, Gorishniy et al. 2022, On Embeddings for Numerical Features in Tabular Deep
-        Learning; here without extrapolation, for the outliers of a shop's data.
-        """
-        # What is floats already, as a server has it with each request, need not be parsed again.
-        plain = values if values.dtype == np.float64 else pd.to_numeric(values, errors="coerce")
-        numbers = plain.to_numpy(dtype=np.float64)
-        edges = np.asarray(self.edges)
-        filled = np.clip((numbers[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0)
-        return np.column_stack([filled, np.isnan(numbers)])
 
 
 class Categorical(Section):
@@ -63,6 +55,47 @@ class Categorical(Section):
     def encode(self, values: "pd.Series[str]") -> npt.NDArray[np.float64]:
         """(rows, width) 1 in the column of the row's category; what training never saw is in none."""
         return (_labels(values)[:, None] == np.asarray(self.categories, dtype=object)).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Of the encoded training rows: means and inverse standard deviations, each (width,)."""
+
+    means: npt.NDArray[np.float64]
+    scales: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """The columns of all numbers at once, since a server encodes them with each request.
+
+    Attributes:
+        source: (columns,) which number each is of.
+        low: (columns,) where its bin begins.
+        span: (columns,) how long the bin is.
+        missing: (numbers,) the columns that say that a number is missing.
+    """
+
+    source: npt.NDArray[np.int64]
+    low: npt.NDArray[np.float64]
+    span: npt.NDArray[np.float64]
+    missing: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, numeric: Sequence[Numeric]) -> "_Bins":
+        edges = [np.asarray(column.edges) for column in numeric]
+        # Of a column for missing values nothing is computed: its bin is any.
+        low = [np.append(each[:-1], 0.0) for each in edges]
+        span = [np.append(np.diff(each), 1.0) for each in edges]
+        widths = [column.width for column in numeric]
+        source = np.repeat(np.arange(len(numeric)), widths)
+        return cls(source, np.concatenate(low), np.concatenate(span), np.cumsum(widths) - 1)
+
+    def encode(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(rows, columns) of (rows, numbers); NaN where a number is missing."""
+        filled = np.clip((numbers[:, self.source] - self.low) / self.span, 0.0, 1.0)
+        filled[:, self.missing] = np.isnan(numbers)
+        return filled
 
 
 class FeatureSpec(Section):
@@ -101,13 +134,23 @@ class FeatureSpec(Section):
         """
         if absent := [name for name in self.names if name not in frame]:
             raise DataError(f"features {', '.join(absent)} are missing", remedy="give every feature of the bundle")
-        standardised = (self.encode(frame) - np.asarray(self.means)) * np.asarray(self.scales)
+        standardised = (self.encode(frame) - self._moments.means) * self._moments.scales
         return np.nan_to_num(standardised, nan=0.0).astype(np.float32)
 
     def encode(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
         """(rows, width) before they are standardised; NaN where a number is missing."""
-        parts = [column.encode(frame[column.name]) for column in self.columns]
+        parts = [column.encode(frame[column.name]) for column in self.categorical]
+        if self.numeric:
+            parts.insert(0, self._bins.encode(_numbers(frame[[column.name for column in self.numeric]])))
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(frame), 0))
+
+    @cached_property
+    def _bins(self) -> _Bins:
+        return _Bins.of(self.numeric)
+
+    @cached_property
+    def _moments(self) -> _Moments:
+        return _Moments(np.asarray(self.means), np.asarray(self.scales))
 
 
 def fit_features(frame: pd.DataFrame, names: Sequence[str], categories: Sequence[str] = ()) -> FeatureSpec:
@@ -135,6 +178,12 @@ def fit_features(frame: pd.DataFrame, names: Sequence[str], categories: Sequence
     return spec.model_copy(
         update={"means": tuple(np.nanmean(encoded, axis=0).tolist()), "scales": tuple(scales.tolist())}
     )
+
+
+def _numbers(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    # What is floats already, as a server has it with each request, need not be parsed again.
+    plain = (frame.dtypes == np.float64).all()
+    return (frame if plain else frame.apply(pd.to_numeric, errors="coerce")).to_numpy(dtype=np.float64)
 
 
 def _is_numeric(values: "pd.Series[float]") -> bool:

@@ -104,7 +104,8 @@ def with_matches(tokenizer: PairTokenizer, tokens: Tokens, names: Sequence[str],
     """The rows of `given`, with the matches of their pairs where `names` asks for any."""
     if not is_matched(names):
         return given
-    return pd.concat([given.reset_index(drop=True), PairMatcher(tokenizer).frame(tokens)], axis=1)
+    found = PairMatcher(tokenizer).frame(tokens)
+    return found if given.columns.empty else pd.concat([given.reset_index(drop=True), found], axis=1)
 
 
 def is_matched(names: Sequence[str]) -> bool:
