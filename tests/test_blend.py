@@ -9,8 +9,8 @@ from planogram.config import BlendConfig
 from planogram.data.signals import popularity, review_sentiment
 from planogram.errors import ConfigError, DataError
 from planogram.evaluate.weights import fit_weights
-from planogram.serve.backend import ModelInfo
 from planogram.serve.blend import BlendArgs, search_blend
+from planogram.serve.values import ModelInfo
 
 
 def noisy_rows(weights: dict[str, float], queries: int = 80, seed: int = 0) -> pd.DataFrame:

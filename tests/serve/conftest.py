@@ -15,7 +15,10 @@ from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Floats, Pair, activate
 from planogram.registry.bundle import BundleManifest, Head
 from planogram.serve.attribution import occlude
-from planogram.serve.backend import (
+from planogram.serve.policy import Policy, PolicyArgs
+from planogram.serve.settings import AppArgs
+from planogram.serve.texts import pair_texts
+from planogram.serve.values import (
     Document,
     Embedded,
     Filters,
@@ -27,9 +30,6 @@ from planogram.serve.backend import (
     TokenWeight,
     ValueCount,
 )
-from planogram.serve.policy import Policy, PolicyArgs
-from planogram.serve.settings import AppArgs
-from planogram.serve.texts import pair_texts
 from planogram.serve.web import create_app
 
 MODEL = ModelInfo("fake", 3, "/nowhere", "0123456789abcdef", ("relevance", "click"), ("title", "brand"), 8)

@@ -7,11 +7,11 @@ import pytest
 
 from planogram.serve.answer_memo import AnswerMemo, Catalogue
 from planogram.serve.answers import ANSWER_EXAMPLE, Model, SearchResponse
-from planogram.serve.backend import FailedError
 from planogram.serve.cache import LocalCache
 from planogram.serve.call import Call
 from planogram.serve.policy import Policy, PolicyArgs
 from planogram.serve.schemas import SearchRequest
+from planogram.serve.values import FailedError
 
 from .conftest import MODEL
 

@@ -6,9 +6,9 @@ import pytest
 from planogram.data.signals import PRODUCT_SIGNALS, margin, popularity_of, sentiment_of
 from planogram.errors import ConfigError, NotFoundError
 from planogram.section import parse
-from planogram.serve.backend import Scored
 from planogram.serve.blend import NEXT_ITEM, Blend, BlendArgs, recommend_blend, search_blend, signal_names, signals_of
 from planogram.serve.policy import Policy, PolicyArgs, changed_policy
+from planogram.serve.values import Scored
 
 
 @pytest.fixture

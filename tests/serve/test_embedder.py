@@ -17,10 +17,10 @@ from planogram.models.bi_encoder import BiEncoder
 from planogram.models.heads import seed_everything
 from planogram.registry.bundle import WEIGHTS, BundleManifest, write_bundle
 from planogram.serve.app import build
-from planogram.serve.backend import FailedError
 from planogram.serve.embedder import Embedder
 from planogram.serve.resolve import resolve_embedder
 from planogram.serve.settings import AppArgs, EngineArgs
+from planogram.serve.values import FailedError
 
 TEXTS = ["red <b>shoes</b>", "lamp", "a very long text about a red lamp and a blue chair for every day of the year"]
 ARGS = EngineArgs(threads=1, batch_tokens=128)

@@ -13,7 +13,6 @@ import pytest
 from planogram.engines.base import PairEngine
 from planogram.errors import IntegrityError, NotFoundError
 from planogram.registry.store import ModelVersion
-from planogram.serve.backend import FailedError, ModelInfo
 from planogram.serve.batching import TokenBatcher
 from planogram.serve.begin import begin
 from planogram.serve.follow import Follower
@@ -22,6 +21,7 @@ from planogram.serve.ledger import BusyError, Ledger
 from planogram.serve.probe import ProbeError, Recent, check_heads, probe
 from planogram.serve.refusal import Refusal, essence
 from planogram.serve.settings import FollowArgs
+from planogram.serve.values import FailedError, ModelInfo
 
 from .conftest import FakeEngine
 

@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from ray.exceptions import RayActorError
 
-from planogram.serve.backend import Busy, ShedError, UnavailableError
 from planogram.serve.call import Call
 from planogram.serve.gateway import Gateway, ask, group
 from planogram.serve.keys import Key
 from planogram.serve.problems import RateLimitedError
 from planogram.serve.rates import RateLimits
 from planogram.serve.settings import AppArgs, AuthArgs
+from planogram.serve.values import Busy, ShedError, UnavailableError
 
 from .conftest import MODEL
 

@@ -11,11 +11,11 @@ import yaml
 
 from planogram.errors import OverloadedError
 from planogram.serve import metrics
-from planogram.serve.backend import FailedError, LateError, UnavailableError
 from planogram.serve.batching import TokenBatcher
 from planogram.serve.keys import create_key
 from planogram.serve.metrics import METRICS, Metric
 from planogram.serve.ray_metrics import RayRecorder
+from planogram.serve.values import FailedError, LateError, UnavailableError
 
 ROOT = Path(__file__).parents[2]
 ALERTS = yaml.safe_load((ROOT / "serve_configs" / "alerts.yaml").read_text())["groups"][0]["rules"]

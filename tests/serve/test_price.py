@@ -10,7 +10,7 @@ from planogram.pricing.audit import verify
 from planogram.pricing.replay import replay
 from planogram.pricing.switch import KillSwitch
 from planogram.registry.bundle import BASELINE, BundleManifest, DemandRef, Head, write_bundle
-from planogram.serve.backend import FailedError, LateError
+from planogram.serve.values import FailedError, LateError
 
 HEADS = tuple(Head(name=f"{name}-{m}", activation="identity") for m in (0, 1) for name in ("level", "log_elasticity"))
 

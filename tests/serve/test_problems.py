@@ -1,8 +1,8 @@
 import pytest
 
 from planogram.errors import ConfigError, IntegrityError, NotFoundError, OverloadedError, RequestError, TooLargeError
-from planogram.serve.backend import FailedError, LateError, UnavailableError
 from planogram.serve.problems import MAX_FIELDS, problem_of
+from planogram.serve.values import FailedError, LateError, UnavailableError
 
 RERANK = {"query": "red", "documents": ["a"]}
 

@@ -9,10 +9,10 @@ import pytest
 from planogram.engines.base import score
 from planogram.registry.store import ModelVersion
 from planogram.serve import ranker as module
-from planogram.serve.backend import Busy, FailedError, ModelInfo, Scored
 from planogram.serve.ranker import Ranker
 from planogram.serve.settings import CacheArgs, EngineArgs, FollowArgs
 from planogram.serve.texts import pair_texts
+from planogram.serve.values import Busy, FailedError, ModelInfo, Scored
 
 from .conftest import FakeEngine
 

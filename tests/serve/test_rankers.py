@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from planogram.errors import ConfigError
-from planogram.serve.backend import FailedError, Following, LateError, Scored, TokenWeight, UnavailableError
 from planogram.serve.call import Call
 from planogram.serve.canary import Split, share
 from planogram.serve.keys import Key
@@ -16,6 +15,7 @@ from planogram.serve.rankers import Group, Rankers
 from planogram.serve.rates import RateLimits
 from planogram.serve.served import Served
 from planogram.serve.settings import AuthArgs
+from planogram.serve.values import FailedError, Following, LateError, Scored, TokenWeight, UnavailableError
 
 from .conftest import MODEL
 

@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from planogram.serve.backend import UnavailableError
 from planogram.serve.readiness import shared
+from planogram.serve.values import UnavailableError
 
 
 class Check:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from planogram.errors import OverloadedError
-from planogram.serve.backend import LateError
+from planogram.serve.values import LateError
 
 
 def ask(client, **body):

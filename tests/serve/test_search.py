@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from planogram.errors import OverloadedError
-from planogram.serve.backend import FailedError, Filters, LateError, Retrieved, Scored, UnavailableError
 from planogram.serve.blend import Blend
 from planogram.serve.order import arrange
 from planogram.serve.rules import ActiveRules
+from planogram.serve.values import FailedError, Filters, LateError, Retrieved, Scored, UnavailableError
 
 
 def test_ranks_what_the_retriever_found(client):

@@ -15,11 +15,11 @@ from planogram.models.sequence import ItemTables, SequenceModel
 from planogram.registry.bundle import WEIGHTS, BundleManifest, write_bundle
 from planogram.serve import retriever as module
 from planogram.serve.app import build
-from planogram.serve.backend import FailedError, Filters, LateError
 from planogram.serve.resolve import resolve_sequencer
 from planogram.serve.retriever import Retriever
 from planogram.serve.sequencer import Sequencer
 from planogram.serve.settings import AppArgs, RetrieverArgs
+from planogram.serve.values import FailedError, Filters, LateError
 
 from .conftest import MODEL
 

@@ -3,7 +3,7 @@
 import pytest
 
 from planogram.errors import OverloadedError
-from planogram.serve.backend import LateError
+from planogram.serve.values import LateError
 
 OWN = {"error", "request_id"}
 KEYS = {

@@ -14,11 +14,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 from planogram.errors import ConfigError
-from planogram.serve.backend import Filters, LateError
 from planogram.serve.call import Call
 from planogram.serve.keys import create_key
 from planogram.serve.settings import AppArgs, TracingArgs
 from planogram.serve.tracing import OFF, OpenTelemetry, start_tracing
+from planogram.serve.values import Filters, LateError
 from planogram.serve.watch import watched
 from planogram.serve.web import create_app
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from planogram.serve.backend import ModelInfo, RangeCount, TokenWeight, ValueCount
+from planogram.serve.values import ModelInfo, RangeCount, TokenWeight, ValueCount
 
 RESULT_EXAMPLE: dict[str, JsonValue] = {
     "product_id": "p-17",

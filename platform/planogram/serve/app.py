@@ -5,7 +5,6 @@ Serve config files name it as `import_path: planogram.serve.app:build`.
 
 from typing import TYPE_CHECKING, Any
 
-from planogram.serve.backend import ModelInfo
 from planogram.serve.embedder import Embedder
 from planogram.serve.gateway import Gateway
 from planogram.serve.policy import Policy
@@ -14,6 +13,7 @@ from planogram.serve.ranker import Ranker
 from planogram.serve.resolve import check_demand, resolve_embedder, resolve_sequencer, resolve_served
 from planogram.serve.retriever import Retriever
 from planogram.serve.settings import NEED_A_SHOP, AppArgs, EngineArgs
+from planogram.serve.values import ModelInfo
 
 if TYPE_CHECKING:
     from ray.serve import Application

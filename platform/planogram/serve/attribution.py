@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planogram.data.text import clean
-from planogram.serve.backend import Document, TokenWeight
+from planogram.serve.values import Document, TokenWeight
 
 # One pass of the model per word: what an explanation may cost has bounds.
 MAX_DOCUMENTS = 10

@@ -12,7 +12,7 @@ from planogram import storage
 from planogram.data.signals import PRODUCT_SIGNALS
 from planogram.errors import ConfigError
 from planogram.section import Section, parse
-from planogram.serve.backend import ModelInfo, Scored
+from planogram.serve.values import ModelInfo, Scored
 
 Floats = npt.NDArray[np.float64]
 Weight = Annotated[float, Field(allow_inf_nan=False)]

@@ -11,10 +11,10 @@ from planogram.pricing.replay import DecisionLog
 from planogram.pricing.switch import KillSwitch
 from planogram.registry.bundle import BASELINE, open_bundle
 from planogram.section import parse
-from planogram.serve.backend import ModelInfo
 from planogram.serve.call import Call
 from planogram.serve.price_schemas import SwitchRequest, SwitchResponse
 from planogram.serve.settings import PricingArgs
+from planogram.serve.values import ModelInfo
 
 logger = logging.getLogger(__name__)
 

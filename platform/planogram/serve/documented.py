@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from planogram.serve.problems import INTERNAL, Problem, validation_problem
-from planogram.serve.shapes import shape_of
+from planogram.serve.problems import INTERNAL, validation_problem
+from planogram.serve.shapes import Problem, shape_of
 
 REQUEST_ID = "b7e0c6f0b7d94b0f9a4c0f9c6f5a7b31"
 MODEL_NOT_SERVED = Problem(

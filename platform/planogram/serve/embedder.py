@@ -9,12 +9,12 @@ import numpy as np
 from planogram.data.text import clean
 from planogram.data.tokenizer import Tokens
 from planogram.engines.load import load_embedding_engine
-from planogram.serve.backend import Busy, Embedded, FailedError, ModelInfo
 from planogram.serve.batching import TokenBatcher
 from planogram.serve.logs import configure_logging
 from planogram.serve.memo import Memo, Recall
 from planogram.serve.ranker import replica_cpus
 from planogram.serve.settings import CacheArgs, EngineArgs
+from planogram.serve.values import Busy, Embedded, FailedError, ModelInfo
 
 
 class Embedder:

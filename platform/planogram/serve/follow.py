@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 
 from planogram.registry.store import ModelVersion
-from planogram.serve.backend import Following
 from planogram.serve.lane import Lane, outcome
 from planogram.serve.ledger import BusyError, Ledger
 from planogram.serve.refusal import Refusal, essence, log_refusal
 from planogram.serve.settings import FollowArgs
+from planogram.serve.values import Following
 
 logger = logging.getLogger(__name__)
 

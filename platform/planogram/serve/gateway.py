@@ -12,7 +12,15 @@ from fastapi import FastAPI
 from planogram.errors import OverloadedError, PlanogramError
 from planogram.section import parse
 from planogram.serve.answer_memo import Catalogue
-from planogram.serve.backend import (
+from planogram.serve.call import Call
+from planogram.serve.canary import Split
+from planogram.serve.logs import configure_logging
+from planogram.serve.policy import Policy, changed_policy
+from planogram.serve.rankers import Group, Rankers
+from planogram.serve.ray_metrics import observe_replica
+from planogram.serve.served import Served
+from planogram.serve.settings import AppArgs, UserConfig
+from planogram.serve.values import (
     Busy,
     Document,
     Embedded,
@@ -28,14 +36,6 @@ from planogram.serve.backend import (
     TokenWeight,
     UnavailableError,
 )
-from planogram.serve.call import Call
-from planogram.serve.canary import Split
-from planogram.serve.logs import configure_logging
-from planogram.serve.policy import Policy, changed_policy
-from planogram.serve.rankers import Group, Rankers
-from planogram.serve.ray_metrics import observe_replica
-from planogram.serve.served import Served
-from planogram.serve.settings import AppArgs, UserConfig
 from planogram.serve.web import create_app
 
 if TYPE_CHECKING:

@@ -12,13 +12,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from planogram.errors import PlanogramError, RequestError
 from planogram.serve import metrics
 from planogram.serve.auth import Gate
-from planogram.serve.backend import LateError
 from planogram.serve.body import ClientGoneError, checked
 from planogram.serve.call import Call
 from planogram.serve.logs import log_request, route_of
-from planogram.serve.problems import INTERNAL, Problem, SlowError, problem_of
+from planogram.serve.problems import INTERNAL, SlowError, problem_of, response
 from planogram.serve.settings import Limits
+from planogram.serve.shapes import Problem
 from planogram.serve.tracing import OFF, Tracing
+from planogram.serve.values import LateError
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Guard:
             try:
                 problem = await self._answer(scope, receive, reply, call)
                 if problem and reply.status is None:
-                    await problem.response(call)(scope, receive, reply)
+                    await response(problem, call)(scope, receive, reply)
                 status = reply.status or CLIENT_CLOSED
             finally:
                 log_request(call, scope, status)

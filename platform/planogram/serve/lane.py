@@ -10,9 +10,9 @@ import numpy as np
 
 from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Engine, Pair
-from planogram.serve.backend import Document, FailedError, ModelInfo, Queries
 from planogram.serve.batching import TokenBatcher
 from planogram.serve.texts import pair_texts
+from planogram.serve.values import Document, FailedError, ModelInfo, Queries
 
 T = TypeVar("T")
 Load = Callable[[], tuple[ModelInfo, Engine]]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planogram.serve.backend import Scored
 from planogram.serve.blend import RETRIEVED, Blend, signals_of
 from planogram.serve.diversity import diversify
 from planogram.serve.rules import ActiveRules, RuleNote, place_pins
+from planogram.serve.values import Scored
 
 Floats = npt.NDArray[np.float64]
 Product = Mapping[str, Any]

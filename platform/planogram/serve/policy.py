@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 
 from planogram.pricing.policy import PricePolicy
 from planogram.section import Section
-from planogram.serve.backend import ModelInfo
 from planogram.serve.blend import Blend, BlendArgs, recommend_blend, search_blend
 from planogram.serve.rule_args import Rule
+from planogram.serve.values import ModelInfo
 
 
 class DiversityArgs(Section):

@@ -21,12 +21,13 @@ from planogram.pricing.guardrails import check_all
 from planogram.pricing.item import NO_PRICE, PriceItem
 from planogram.pricing.policy import PricePolicy
 from planogram.serve.answers import Model
-from planogram.serve.backend import Backend, FailedError, Filters
+from planogram.serve.backend import Backend
 from planogram.serve.call import Call
 from planogram.serve.desk import PriceDesk
 from planogram.serve.price_schemas import CurvePoint, PricedItem, PricedProduct, PriceRequest, PriceResponse
 from planogram.serve.settings import AppArgs
 from planogram.serve.steps import fallback_reason
+from planogram.serve.values import FailedError, Filters
 
 LACKS = "the catalogue lacks it"
 # Of the curve that an explanation shows, and how far it reaches around the current price where no bounds are known.

@@ -10,8 +10,8 @@ import numpy as np
 from planogram.data.tokenizer import UNKNOWN, Tokens
 from planogram.engines.base import Engine, Floats, PairEngine
 from planogram.errors import PlanogramError
-from planogram.serve.backend import Document, ModelInfo, Queries
 from planogram.serve.lane import Lane, outcome
+from planogram.serve.values import Document, ModelInfo, Queries
 
 # Documents of one request that a probe reads, and pairs whose passes are timed, on the serving model as well: enough to
 # see a fault, and few enough to leave the processor to traffic.

@@ -1,7 +1,6 @@
 """Errors as HTTP: one table from the exception tree to status codes. `shapes` says each in a dialect's words."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,9 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from planogram.errors import NotFoundError, OverloadedError, PlanogramError, RequestError, TooLargeError
-from planogram.serve.backend import LateError
 from planogram.serve.call import Call
-from planogram.serve.shapes import shape_of
+from planogram.serve.shapes import Problem, shape_of
+from planogram.serve.values import LateError
 
 MAX_FIELDS = 10
 MAX_NAME_CHARS = 64
@@ -88,34 +87,17 @@ HTTP_KINDS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "met
 RETRY_AFTER_S = 1
 
 
-@dataclass(frozen=True)
-class Problem:
-    """An error as its client sees it.
-
-    Attributes:
-        kind: a word for programs.
-        fields: (path in the request, what is wrong there).
-        headers: (name, value) of the answer.
-    """
-
-    status: int
-    kind: str
-    message: str
-    fields: tuple[tuple[str, str], ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()
-
-    def response(self, call: Call, headers: Mapping[str, str] | None = None) -> JSONResponse:
-        """The answer in the words of the path's dialect; an overloaded server says when to come again."""
-        call.reason = self.kind
-        shape = shape_of(call.path)
-        status = shape.status(self)
-        retry = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else {}
-        return JSONResponse(
-            shape.body(self, call.request_id), status, {**retry, **dict(self.headers), **(headers or {})}
-        )
-
-
 INTERNAL = Problem(500, "internal", "the server failed to answer; its log has the reason under this request_id")
+
+
+def response(problem: Problem, call: Call, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer in the words of the path's dialect; an overloaded server says when to come again."""
+    call.reason = problem.kind
+    shape = shape_of(call.path)
+    status = shape.status(problem)
+    retry = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else {}
+    body = shape.body(problem, call.request_id)
+    return JSONResponse(body, status, {**retry, **dict(problem.headers), **(headers or {})})
 
 
 def problem_of(error: Exception) -> Problem:
@@ -147,18 +129,18 @@ async def _on_planogram_error(request: Request, error: Exception) -> JSONRespons
     if problem is INTERNAL:
         # Let it rise to the guard, which logs it.
         raise error
-    return problem.response(request.state.call)
+    return response(problem, request.state.call)
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return validation_problem(error.errors()).response(request.state.call)
+    return response(validation_problem(error.errors()), request.state.call)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     kind = HTTP_KINDS.get(error.status_code, "http")
-    return Problem(error.status_code, kind, str(error.detail)).response(request.state.call, error.headers)
+    return response(Problem(error.status_code, kind, str(error.detail)), request.state.call, error.headers)
 
 
 def _one_line(error: PlanogramError) -> str:

@@ -13,16 +13,6 @@ from planogram.engines.base import Engine
 from planogram.engines.load import load_engine
 from planogram.registry.store import ModelVersion, Registry
 from planogram.serve.attribution import occlude
-from planogram.serve.backend import (
-    Busy,
-    Document,
-    FailedError,
-    Following,
-    ModelInfo,
-    Queries,
-    Scored,
-    TokenWeight,
-)
 from planogram.serve.batching import TokenBatcher
 from planogram.serve.begin import begin
 from planogram.serve.follow import Fixed, Follower
@@ -34,6 +24,7 @@ from planogram.serve.probe import Recent, check_heads, probe
 from planogram.serve.ray_metrics import observe_replica
 from planogram.serve.resolve import check_vocabulary, inspect, is_alias
 from planogram.serve.settings import CacheArgs, EngineArgs, FollowArgs
+from planogram.serve.values import Busy, Document, FailedError, Following, ModelInfo, Queries, Scored, TokenWeight
 
 KEPT_REQUESTS = 8
 

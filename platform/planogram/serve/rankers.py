@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from planogram.errors import ConfigError, OverloadedError
 from planogram.serve.attribution import occlude
-from planogram.serve.backend import Document, FailedError, Following, ModelInfo, Queries, Scored, TokenWeight
 from planogram.serve.call import Call
 from planogram.serve.canary import Split
 from planogram.serve.served import Served
+from planogram.serve.values import Document, FailedError, Following, ModelInfo, Queries, Scored, TokenWeight
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from planogram.data.text import clean, history_text
 from planogram.errors import OverloadedError
 from planogram.serve.answers import Model, RecommendResponse
-from planogram.serve.backend import Backend, FailedError, Filters, Retrieved, Scored
+from planogram.serve.backend import Backend
 from planogram.serve.blend import Blend
 from planogram.serve.call import Call
 from planogram.serve.order import arrange
@@ -17,6 +17,7 @@ from planogram.serve.rules import ActiveRules, Product
 from planogram.serve.schemas import MAX_CANDIDATES, RecommendRequest
 from planogram.serve.settings import AppArgs
 from planogram.serve.steps import diversity_of, fallback_reason, num_candidates, score, unknown, with_pinned
+from planogram.serve.values import FailedError, Filters, Retrieved, Scored
 
 Source = Literal["candidates", "similar", "complementary", "next_item", "history", "popular"]
 # What came long ago says little of what comes next.

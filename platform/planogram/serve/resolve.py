@@ -10,9 +10,9 @@ from planogram.engines.load import check_engine
 from planogram.errors import ConfigError, IntegrityError, PlanogramError
 from planogram.registry.bundle import MANIFEST, BundleManifest, check_engines, open_bundle
 from planogram.registry.store import ModelVersion, Registry
-from planogram.serve.backend import ModelInfo
 from planogram.serve.ledger import Ledger
 from planogram.serve.refusal import log_refusal
+from planogram.serve.values import ModelInfo
 
 ARCHITECTURE = "config.json"
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planogram.serve.answers import Contribution, Explanation, Result, RuleEffect
-from planogram.serve.backend import TokenWeight
 from planogram.serve.blend import NEXT_ITEM
 from planogram.serve.order import Arrangement, Placed
+from planogram.serve.values import TokenWeight
 
 # What a response tells of a product. `cost` is never among it.
 SHOWN = ("brand", "category", "price", "list_price", "currency", "stock")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from planogram.serve.backend import Filters, ModelInfo, Retrieved
 from planogram.serve.blend import NEXT_ITEM
 from planogram.serve.index.build import built_folder, index_folder
 from planogram.serve.index.encoder import ProductEncoder
@@ -15,6 +14,7 @@ from planogram.serve.logs import configure_logging
 from planogram.serve.ranker import replica_cpus
 from planogram.serve.sequencer import Sequencer
 from planogram.serve.settings import RetrieverArgs
+from planogram.serve.values import Filters, ModelInfo, Retrieved
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from planogram.serve.backend import Filters
+from planogram.serve.values import Filters
 
 MAX_CANDIDATES = 1000
 MAX_TOP_K = 200

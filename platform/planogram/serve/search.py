@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from planogram.errors import OverloadedError
 from planogram.serve.answers import Model, SearchResponse
 from planogram.serve.attribution import MAX_DOCUMENTS
-from planogram.serve.backend import Backend, FailedError, Retrieved, TokenWeight
+from planogram.serve.backend import Backend
 from planogram.serve.call import Call
 from planogram.serve.order import arrange
 from planogram.serve.results import results
@@ -13,6 +13,7 @@ from planogram.serve.rules import ActiveRules, Product
 from planogram.serve.schemas import SearchRequest
 from planogram.serve.settings import AppArgs
 from planogram.serve.steps import diversity_of, fallback_reason, num_candidates, score, unknown, with_pinned
+from planogram.serve.values import FailedError, Retrieved, TokenWeight
 
 
 async def search(request: SearchRequest, backend: Backend, args: AppArgs, call: Call) -> SearchResponse:

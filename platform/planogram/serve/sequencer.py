@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from planogram.serve.backend import FailedError
+from planogram.serve.values import FailedError
 
 # What stands further back is as good as never taken, and a large catalogue would take long to write out.
 MAX_RANKED = 10_000

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from planogram.serve.backend import Following, ModelInfo
+from planogram.serve.values import Following, ModelInfo
 
 # Replicas that change look for a new version at different moments; then their probes may take a while.
 REMEMBERED_PERIODS = 3

@@ -2,12 +2,26 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
-if TYPE_CHECKING:
-    from planogram.serve.problems import Problem
+
+@dataclass(frozen=True)
+class Problem:
+    """An error as its client sees it.
+
+    Attributes:
+        kind: a word for programs.
+        fields: (path in the request, what is wrong there).
+        headers: (name, value) of the answer.
+    """
+
+    status: int
+    kind: str
+    message: str
+    fields: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class FieldError(BaseModel):
@@ -77,25 +91,25 @@ class Shape:
     """
 
     model: type[BaseModel]
-    write: Callable[["Problem", str], BaseModel]
+    write: Callable[[Problem, str], BaseModel]
     statuses: Mapping[str, int] = field(default_factory=dict)
 
-    def status(self, problem: "Problem") -> int:
+    def status(self, problem: Problem) -> int:
         """Of the answer."""
         return self.statuses.get(problem.kind, problem.status)
 
-    def body(self, problem: "Problem", request_id: str) -> dict[str, Any]:
+    def body(self, problem: Problem, request_id: str) -> dict[str, Any]:
         """Of the answer, as JSON values."""
         return self.write(problem, request_id).model_dump(mode="json", exclude_unset=True)
 
 
-def _planogram(problem: "Problem", request_id: str) -> ErrorResponse:
+def _planogram(problem: Problem, request_id: str) -> ErrorResponse:
     details = [FieldError(param=param, message=message) for param, message in problem.fields]
     fields: dict[str, Any] = {"param": details[0].param, "details": details} if details else {}
     return ErrorResponse(error=ErrorDetail(type=problem.kind, message=problem.message, **fields), request_id=request_id)
 
 
-def _cohere(problem: "Problem", request_id: str) -> CohereError:
+def _cohere(problem: Problem, request_id: str) -> CohereError:
     return CohereError(id=request_id, message=problem.message)
 
 
@@ -108,14 +122,14 @@ TEI_TYPES: dict[str, TeiErrorType] = {
 }
 
 
-def _tei(problem: "Problem", _: str) -> TeiError:
+def _tei(problem: Problem, _: str) -> TeiError:
     return TeiError(error=problem.message, error_type=TEI_TYPES.get(problem.kind, "validation"))
 
 
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
-def _openai(problem: "Problem", _: str) -> OpenAIError:
+def _openai(problem: Problem, _: str) -> OpenAIError:
     default = "server_error" if problem.status >= 500 else "invalid_request_error"
     return OpenAIError(
         error=OpenAIErrorDetail(

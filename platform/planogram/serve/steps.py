@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from planogram.errors import OverloadedError
-from planogram.serve.backend import Backend, Document, FailedError, LateError, Scored, UnavailableError
+from planogram.serve.backend import Backend
 from planogram.serve.blend import NEXT_ITEM, Blend, signal_names
 from planogram.serve.call import Call
 from planogram.serve.rules import ActiveRules, Product
 from planogram.serve.schemas import ResultsRequest
 from planogram.serve.settings import AppArgs
+from planogram.serve.values import Document, FailedError, LateError, Scored, UnavailableError
 
 
 def num_candidates(request: ResultsRequest, args: AppArgs) -> int:

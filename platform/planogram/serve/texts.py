@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from planogram.data.text import Language, clean, product_text, query_text
 from planogram.engines.base import Pair
-from planogram.serve.backend import Document, Queries
+from planogram.serve.values import Document, Queries
 
 
 def pair_texts(

@@ -6,9 +6,10 @@ from typing import Any, cast
 
 from planogram.errors import OverloadedError
 from planogram.serve import metrics
-from planogram.serve.backend import Backend, LateError, Retrieved, Scored, UnavailableError
+from planogram.serve.backend import Backend
 from planogram.serve.call import Call
 from planogram.serve.tracing import OFF, Attribute, Tracing
+from planogram.serve.values import LateError, Retrieved, Scored, UnavailableError
 
 # Method of a backend -> the step that it is. Others pass unwatched.
 FIND = ("retrieve", "lookup", "similar", "popular", "recommend", "next_items", "history")

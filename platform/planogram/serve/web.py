@@ -12,7 +12,7 @@ from planogram.pricing.curve import Kind
 from planogram.serve.answer_memo import AnswerMemo
 from planogram.serve.answers import RecommendResponse, SearchResponse
 from planogram.serve.auth import gate_of
-from planogram.serve.backend import Backend, FailedError
+from planogram.serve.backend import Backend
 from planogram.serve.call import CurrentCall
 from planogram.serve.desk import PriceDesk, switch_state, turn_switch
 from planogram.serve.dialects.cohere import cohere_router
@@ -25,13 +25,15 @@ from planogram.serve.guard import Guard
 from planogram.serve.ingest import IngestRequest, IngestResponse, ingest
 from planogram.serve.price import price
 from planogram.serve.price_schemas import PriceRequest, PriceResponse, SwitchRequest, SwitchResponse
-from planogram.serve.problems import Problem, install, problem_of
+from planogram.serve.problems import install, problem_of, response
 from planogram.serve.readiness import shared
 from planogram.serve.recommend import recommend
 from planogram.serve.schemas import RecommendRequest, SearchRequest
 from planogram.serve.search import search
 from planogram.serve.settings import AppArgs
+from planogram.serve.shapes import Problem
 from planogram.serve.tracing import Tracing, start_tracing
+from planogram.serve.values import FailedError
 from planogram.serve.watch import watched
 
 
@@ -147,7 +149,7 @@ def status_router(backend: Backend) -> APIRouter:
             await check()
         except (OverloadedError, FailedError) as error:
             message = "a replica failed its check" if isinstance(error, FailedError) else problem_of(error).message
-            return Problem(503, "not_ready", message).response(call)
+            return response(Problem(503, "not_ready", message), call)
         return JSONResponse({"status": "ready", "request_id": call.request_id})
 
     return router

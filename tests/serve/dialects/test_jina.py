@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from planogram.serve.backend import Following
+from planogram.serve.values import Following
 
 from ..conftest import MODEL
 

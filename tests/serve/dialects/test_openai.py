@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from planogram.errors import OverloadedError
-from planogram.serve.backend import FailedError
 from planogram.serve.dialects.openai import shortened
+from planogram.serve.values import FailedError
 
 TEXTS = ["red shoes", "blue lamp"]
 

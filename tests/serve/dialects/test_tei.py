@@ -1,7 +1,7 @@
 import pytest
 
 from planogram.errors import OverloadedError
-from planogram.serve.backend import FailedError
+from planogram.serve.values import FailedError
 
 BODY = {"query": "red shoes", "texts": ["blue lamp", "red shoes", "red chair"]}
 LONG = "one two three four five six seven eight"

@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from planogram.serve.backend import Filters
 from planogram.serve.index.behaviour import neighbours, read_behaviour
 from planogram.serve.settings import RetrieverArgs
+from planogram.serve.values import Filters
 
 ALL = Filters()
 PRODUCTS = [{"product_id": name, "title": f"thing {name}", "stock": int(name != "c")} for name in "abcdef"]

@@ -3,8 +3,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planogram.serve.backend import RangeCount, ValueCount
 from planogram.serve.index.facets import MAX_VALUES, count_facets
+from planogram.serve.values import RangeCount, ValueCount
 
 
 def test_values_come_by_how_many_products_have_them_and_missing_ones_do_not_count():

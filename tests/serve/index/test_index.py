@@ -5,12 +5,12 @@ import pytest
 from planogram import storage
 from planogram.data.schema import SHOP_MANIFEST
 from planogram.errors import DataError, IntegrityError
-from planogram.serve.backend import Filters, ValueCount
 from planogram.serve.index import search
 from planogram.serve.index.build import index_folder
 from planogram.serve.index.columns import COLUMNS
 from planogram.serve.ingest import Product, row_of
 from planogram.serve.settings import RetrieverArgs
+from planogram.serve.values import Filters, ValueCount
 
 ROWS = [
     {"product_id": "a", "title": "red shoes", "brand": "Acme", "category": "Shoes", "price": 10.0, "stock": 3},

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from planogram.serve.backend import Filters
 from planogram.serve.index import build
 from planogram.serve.settings import RetrieverArgs
+from planogram.serve.values import Filters
 
 ALL = Filters()
 ROWS = [

@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from planogram.serve import retriever as module
-from planogram.serve.backend import Filters
 from planogram.serve.index.run import run
 from planogram.serve.retriever import Retriever
 from planogram.serve.settings import IndexConfig, RetrieverArgs
+from planogram.serve.values import Filters
 
 OLD = [{"product_id": "a", "title": "red shoes"}, {"product_id": "b", "title": "lamp"}]
 NEW = [*OLD, {"product_id": "c", "title": "violet boots"}]

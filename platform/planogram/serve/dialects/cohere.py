@@ -4,12 +4,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from planogram.errors import RequestError
-from planogram.serve.backend import Backend, Scored
+from planogram.serve.backend import Backend
 from planogram.serve.call import Call, CurrentCall
 from planogram.serve.dialects.shared import ModelName, answered_by, check_model, deciding, ranked
 from planogram.serve.documented import MODEL_NOT_SERVED, documented_errors
 from planogram.serve.schemas import MAX_CANDIDATES, Query, Request
 from planogram.serve.settings import AppArgs
+from planogram.serve.values import Scored
 
 PATH = "/v2/rerank"
 

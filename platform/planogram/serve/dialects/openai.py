@@ -11,12 +11,13 @@ from starlette.responses import Response
 from planogram.data.text import clean
 from planogram.engines.base import Floats
 from planogram.errors import RequestError
-from planogram.serve.backend import Backend, FailedError, Following, ModelInfo
+from planogram.serve.backend import Backend
 from planogram.serve.call import Call, CurrentCall
 from planogram.serve.dialects.shared import ModelName, check_model, model_names
 from planogram.serve.documented import MODEL_NOT_SERVED, documented_errors
 from planogram.serve.schemas import MAX_CANDIDATES, Request
 from planogram.serve.settings import AppArgs
+from planogram.serve.values import FailedError, Following, ModelInfo
 
 EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"

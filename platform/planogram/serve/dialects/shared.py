@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import Field
 
 from planogram.engines.base import Floats
-from planogram.serve.backend import ModelInfo, Scored, UnavailableError
 from planogram.serve.call import Call
 from planogram.serve.problems import ModelNotServedError
+from planogram.serve.values import ModelInfo, Scored, UnavailableError
 
 ModelName = Annotated[
     str,

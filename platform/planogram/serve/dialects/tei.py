@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from planogram.errors import RequestError, TooLargeError
-from planogram.serve.backend import Backend, Scored
+from planogram.serve.backend import Backend
 from planogram.serve.call import CurrentCall
 from planogram.serve.dialects.jina import JinaRequest, JinaResponse, jina_rerank
 from planogram.serve.dialects.shared import deciding, ranked
@@ -14,6 +14,7 @@ from planogram.serve.documented import MODEL_NOT_SERVED, documented_errors
 from planogram.serve.problems import EmptyError
 from planogram.serve.schemas import MAX_CANDIDATES, Query, Request
 from planogram.serve.settings import AppArgs
+from planogram.serve.values import Scored
 
 PATH = "/rerank"
 

@@ -4,7 +4,7 @@ from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING
 
-from planogram.serve.backend import Filters
+from planogram.serve.values import Filters
 
 if TYPE_CHECKING:
     from lancedb.expr import Expr

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from planogram.serve.backend import Facets, RangeCount, ValueCount
+from planogram.serve.values import Facets, RangeCount, ValueCount
 
 MAX_VALUES = 20
 NUM_BANDS = 5

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from planogram.serve.backend import Filters, Retrieved
 from planogram.serve.index.build import product_rows
 from planogram.serve.index.columns import (
     COLUMNS,
@@ -26,6 +25,7 @@ from planogram.serve.index.facets import count_facets
 from planogram.serve.index.fusion import fuse
 from planogram.serve.index.spelling import Speller
 from planogram.serve.settings import RetrieverArgs
+from planogram.serve.values import Filters, Retrieved
 
 if TYPE_CHECKING:
     from lancedb.expr import Expr
