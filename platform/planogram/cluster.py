@@ -9,12 +9,17 @@ from pathlib import Path
 from planogram.config import ClusterConfig
 from planogram.errors import ClusterError
 
-# All must be set before Ray starts. The first two decide how fast Ray Serve answers; a proxy that takes longer to start
-# than the third is killed, and Ray's five seconds are too short for a machine that works on something else.
+# All must be set before Ray starts. The first two decide how fast Ray Serve answers.
 SERVE_FLAGS = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    # A proxy that takes longer to start is killed; Ray's five seconds are too short for a machine with other work.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "50",
+    # Ray looks at its replicas ten times a second, which takes a tenth of a small machine from their inference.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
+    # A replica is no batch job, as Ray takes every worker to be.
+    "RAY_worker_niceness": "0",
 }
 
 

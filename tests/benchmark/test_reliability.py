@@ -124,7 +124,7 @@ def test_overload_is_compared_with_a_calm_time(scene, stub):
 def test_a_redeploy_is_over_when_all_are_new(scene):
     found = SCENARIOS["redeploy"](scene)
     assert found["replaced_s"] < 1 and found["not_2xx"] == 0
-    assert scene.server.config["applications"][0]["args"]["engine"]["batch_tokens"] == 4095
+    assert scene.server.config["applications"][0]["args"]["engine"]["batch_tokens"] == 1023
 
 
 def test_scaling_that_never_comes_is_null(scene):

@@ -75,12 +75,7 @@ def _config(config: BenchmarkReliabilityConfig, name: ScenarioName, bundle: str,
         "ranker": bundle,
         # A load that repeats itself would be no load.
         "cache": {"scores_mb": 0},
-        "engine": {
-            "engine": config.engine,
-            "threads": config.threads,
-            "batch_tokens": 4096,
-            "max_wait_s": config.max_wait_s,
-        },
+        "engine": {"engine": config.engine, "threads": config.threads, "max_wait_s": config.max_wait_s},
     }
     if name == "hostile" and config.shop:
         # Every route that reads a body.

@@ -14,6 +14,7 @@ from planogram.benchmark.load.summary import SHED, normal_after_s, percentiles
 from planogram.benchmark.scene import Result, Scene
 from planogram.benchmark.spawn import TargetError
 from planogram.config import ScenarioName
+from planogram.serve.settings import EngineArgs
 
 CALM_SHARE = 0.8
 CALM_RATE = 1.0
@@ -144,10 +145,10 @@ def redeploy(scene: Scene) -> Result:
 
 
 def changed(config: dict[str, Any]) -> dict[str, Any]:
-    """The same config but for a budget of tokens that is smaller by one: it answers the same, and is another to Ray."""
+    """The same config but for passes that are smaller by a token: it answers the same, and is another to Ray."""
     (application,) = config["applications"]
     engine = application["args"]["engine"]
-    smaller = {**engine, "batch_tokens": engine.get("batch_tokens", 4096) - 1}
+    smaller = {**engine, "batch_tokens": EngineArgs(**engine).batch_tokens - 1}
     args = {**application["args"], "engine": smaller}
     return {**config, "applications": [{**application, "args": args}]}
 

@@ -19,7 +19,7 @@ class EngineArgs(Section):
     """How a replica runs its bundle."""
 
     engine: EngineName = Field("torch-fp32", description="`openvino-…` needs its export in the bundle")
-    batch_tokens: int = Field(4096, ge=128, description="padded tokens in one forward pass, of one request or several")
+    batch_tokens: int = Field(1024, ge=128, description="padded tokens in one forward pass, of one request or several")
     batch_wait_ms: float = Field(
         0.0, ge=0, description="how long a request waits for others to join its batch; pays on a GPU only"
     )
