@@ -148,7 +148,7 @@ def changed(config: dict[str, Any]) -> dict[str, Any]:
     """The same config but for passes that are smaller by a token: it answers the same, and is another to Ray."""
     (application,) = config["applications"]
     engine = application["args"]["engine"]
-    smaller = {**engine, "batch_tokens": EngineArgs(**engine).batch_tokens - 1}
+    smaller = {**engine, "batch_tokens": engine.get("batch_tokens", EngineArgs().batch_tokens) - 1}
     args = {**application["args"], "engine": smaller}
     return {**config, "applications": [{**application, "args": args}]}
 
