@@ -106,31 +106,50 @@ def test_documents_have_a_budget_of_their_own(clock):
     assert RateLimits(AuthArgs(), clock).budget(key()) is None
 
 
+def admit(gate, secret, path="/v1/rerank"):
+    call = Call.begin(None)
+    headers = [(b"x-api-key", secret.encode())]
+    gate.admit({"type": "http", "path": path, "method": "POST", "headers": headers}, call)
+    return call
+
+
 def test_what_a_request_has_ranked_is_charged_to_its_key(tmp_path, clock):
     path = str(tmp_path / "keys.json")
     args = AuthArgs(keys_file=path)
-
-    def admitted(secret, method="POST", path="/v1/rerank"):
-        call = Call.begin(None)
-        headers = [(b"x-api-key", secret.encode())]
-        gate.admit({"type": "http", "path": path, "method": method, "headers": headers}, call)
-        return call
-
     few = create_key(path, "few", ["read", "ingest"], documents_per_s=1.0)
     many = create_key(path, "many", ["read"])
     gate = Gate(Keyring(args, clock), args, clock)
-    call = admitted(few)
+    call = admit(gate, few)
     call.charge(5)
     with pytest.raises(RateLimitedError):
         call.charge(1)
     with pytest.raises(RateLimitedError, match="documents"):
-        admitted(few)
-    admitted(few, "GET", "/v1/models")
-    admitted(few, path="/ingest/products")
-    admitted(many).charge(5)
-    admitted(many).charge(5)
+        admit(gate, few).charge(0)
+    admit(gate, few, "/ingest/products").charge(1)
+    admit(gate, many).charge(5)
+    admit(gate, many).charge(5)
     clock.now += 5
-    admitted(few).charge(1)
+    admit(gate, few).charge(1)
+
+
+def test_a_key_that_owes_is_refused_before_anything_is_looked_for(make_client, tmp_path, monkeypatch, clock):
+    path = str(tmp_path / "keys.json")
+    secret = create_key(path, "shop", ["read"], documents_per_s=2.0)
+    args = AuthArgs(keys_file=path)
+    gate = Gate(Keyring(args, clock), args, clock)
+    monkeypatch.setattr(web, "gate_of", lambda _: gate)
+    client = make_client(auth={"keys_file": path})
+
+    def status():
+        body = {"query": "red", "documents": ["a"]}
+        return client.post("/v1/rerank", json=body, headers={"X-API-Key": secret}).status_code
+
+    assert status() == 200
+    admit(gate, secret).charge(6)
+    assert status() == 429
+    assert client.get("/v1/models", headers={"X-API-Key": secret}).status_code == 200
+    clock.now += 3
+    assert status() == 200
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(1.0, "1"), (0.3, "4"), (20.0, "1")])

@@ -25,7 +25,7 @@ OPEN_PATHS = ("/healthz", "/readyz")
 OPEN_METHODS = ("GET", "HEAD")
 # The first part of a path -> what it needs; every other path, also one that does not exist, needs `read`.
 SCOPES: Mapping[str, Scope] = {"admin": "admin", "ingest": "ingest", "price": "price"}
-# What a POST of these asks for is ranked, embedded or priced by a model.
+# What these ask for is ranked, embedded or priced by a model.
 RANKED = ("read", "price")
 RELOAD_S = 1.0
 
@@ -126,7 +126,7 @@ class Gate:
 
         Raises:
             UnauthorizedError: it has no valid key.
-            RateLimitedError: its key has sent too many, or has had too many documents ranked or embedded.
+            RateLimitedError: its key has sent too many.
             ForbiddenError: its key lacks the scope of the path.
         """
         path = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -138,17 +138,14 @@ class Gate:
         if wait_s:
             metrics.add(metrics.RATE_LIMITED, key=key.name)
             raise RateLimitedError("the key has sent too many requests", retry_after_s=wait_s)
-        budget = self._limits.budget(key)
-        call.budget = budget.take if budget else None
         needed = required_scope(path)
         if not key.allows(needed):
             metrics.add(metrics.UNAUTHORIZED, cause="scope")
             raise ForbiddenError(
                 f"the key lacks the scope {needed}", remedy=f"use a key with the scope {needed} or admin"
             )
-        if budget and needed in RANKED and scope["method"] == "POST":
-            # Its body need not be read to refuse it.
-            budget.take(0)
+        if needed in RANKED and (budget := self._limits.budget(key)):
+            call.budget = budget.take
 
     def _identify(self, headers: Headers) -> Key:
         given = presented(headers)

@@ -70,8 +70,11 @@ class Call:
     def charge(self, documents: int) -> None:
         """Count what is ranked or embedded for the key, before it is.
 
+        Args:
+            documents: 0 asks whether there may be any.
+
         Raises:
-            RateLimitedError: that was too much.
+            RateLimitedError: that was too much, or what came before it.
         """
         if self.budget:
             self.budget(documents)

@@ -98,6 +98,9 @@ class Guard:
                     self.gate.admit(scope, call)
                 receive = await checked(scope, receive, self.limits)
                 reading = False
+                if scope["method"] == "POST":
+                    # Not before the body is there: who drips it would come again at once.
+                    call.charge(0)
                 await self.app(scope, receive, reply)
         except ClientGoneError:
             return None
