@@ -183,14 +183,24 @@ def test_a_first_request_waits_for_others_where_it_is_told_to(engine, executor, 
 def test_waiting_is_told_in_seconds_at_the_pace_of_the_last_passes(engine, executor):
     batches = batcher(engine, executor, 1000)
     with batches.taken_on(4):
-        assert batches.wait_s == 0, "no pass was measured yet"
+        assert batches.wait_s(4) == 0, "no pass was measured yet"
     asyncio.run(batches.compute(engine.tokenize(pairs(4))))
-    assert batches.wait_s == 0
+    assert batches.wait_s(4) == 0
     with batches.taken_on(4):
-        one = batches.wait_s
+        one = batches.wait_s(4)
         with batches.taken_on(4):
-            assert batches.wait_s == pytest.approx(2 * one) and one > 0
-    assert batches.wait_s == 0
+            assert batches.wait_s(4) == pytest.approx(2 * one) and one > 0
+    assert batches.wait_s(4) == 0
+
+
+def test_a_short_request_does_not_wait_for_all_of_a_long_one(engine, executor):
+    batches = batcher(engine, executor, 1000)
+    asyncio.run(batches.compute(engine.tokenize(pairs(4))))
+    with batches.taken_on(4):
+        one = batches.wait_s(4)
+    with batches.taken_on(400):
+        assert batches.wait_s(4) == pytest.approx(2 * one)
+        assert batches.wait_s(400) == pytest.approx(100 * one)
 
 
 def test_texts_are_those_of_training():

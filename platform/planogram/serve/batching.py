@@ -105,22 +105,27 @@ class TokenBatcher:
         self._batch_wait_s = batch_wait_s
         self._jobs: list[Job] = []
         self._passes: asyncio.Task[None] | None = None
-        self._waiting = 0
+        self._waiting: list[int] = []
         self._recent_texts = self._recent_s = 0.0
 
-    @property
-    def wait_s(self) -> float:
-        """Seconds until all texts that were taken on are done, at the pace of the last passes; 0 before the first."""
-        return self._waiting * self._recent_s / self._recent_texts if self._recent_texts else 0.0
+    def wait_s(self, texts: int) -> float:
+        """Seconds until a new request of so many texts begins, at the pace of the last passes; 0 before the first.
+
+        Of a longer request twice as many texts count, for the new one comes before the others.
+        """
+        if not self._recent_texts:
+            return 0.0
+        before = sum(min(each, 2 * texts) for each in self._waiting)
+        return before * self._recent_s / self._recent_texts
 
     @contextmanager
     def taken_on(self, texts: int) -> Iterator[None]:
         """Count texts as work that waits, until the block ends; from before they are read, so that a burst counts."""
-        self._waiting += texts
+        self._waiting.append(texts)
         try:
             yield
         finally:
-            self._waiting -= texts
+            self._waiting.remove(texts)
 
     async def compute(self, tokens: Tokens) -> Floats:
         """Rows (texts, columns) float32. Once cancelled, nothing more is computed for it.

@@ -55,7 +55,7 @@ class Embedder:
             FailedError: the model gave a vector that is not finite.
         """
         loop = asyncio.get_running_loop()
-        cleaned, wait_s = [clean(text) for text in texts], self._batcher.wait_s
+        cleaned, wait_s = [clean(text) for text in texts], self._batcher.wait_s(len(texts))
         with self._batcher.taken_on(len(texts)):
             read = await loop.run_in_executor(self._tokenizer, self._read, cleaned, wait_s)
             if isinstance(read, Busy):

@@ -74,7 +74,7 @@ class Ranker:
         """
         lane = self._source.lane
         loop = asyncio.get_running_loop()
-        wait_s = lane.batcher.wait_s
+        wait_s = lane.batcher.wait_s(len(documents))
         with lane.batcher.taken_on(len(documents)):
             read = await loop.run_in_executor(lane.tokenizer, self._read, lane, query, documents, wait_s)
             if isinstance(read, Busy):

@@ -24,7 +24,7 @@ class EngineArgs(Section):
         0.0, ge=0, description="how long a request waits for others to join its batch; pays on a GPU only"
     )
     max_wait_s: float = Field(
-        2.0, gt=0, description="of the work that waits in a replica already; a request beyond it is refused with 503"
+        2.0, gt=0, description="of the work that comes before a request in a replica; one beyond it is refused with 503"
     )
     threads: int | None = Field(None, ge=1, description="CPU threads of one replica; absent: the replica's num_cpus")
 
