@@ -121,8 +121,8 @@ def test_a_short_request_passes_a_long_one(engine, executor):
 
 
 def test_a_long_request_has_its_turn_while_short_ones_go_on_coming(engine, executor):
-    order = finished(engine, executor, 16, [(30, 3), *[(3, 3)] * 60])
-    assert 1 < order.index(0) < 55
+    order = finished(engine, executor, 16, [(9, 3), *[(3, 3)] * 90])
+    assert 1 < order.index(0) < 80
 
 
 def test_requests_of_one_size_end_in_their_order(engine, executor):

@@ -39,15 +39,16 @@ class Job:
         lengths = np.asarray(tokens.lengths)
         self._left = np.argsort(lengths, kind="stable")
         self._lengths = lengths[self._left]
+        self._tokens = int(lengths.sum())
 
     @property
     def waits(self) -> bool:
         """Whether a text is left, and somebody waits for it."""
         return len(self._left) > 0 and not self.done.done()
 
-    def response_ratio(self, now_s: float) -> float:
-        """Seconds that it has waited, by the tokens that are left of it."""
-        return (now_s - self.queued_s) / max(1, int(self._lengths.sum()))
+    def urgency(self, now_s: float) -> float:
+        """Seconds that it has waited, by the square of its tokens."""
+        return (now_s - self.queued_s) / max(1, self._tokens) ** 2
 
     def longest(self, width: int) -> int:
         """Tokens of the longest text left that has so many at most; 0 where there is none."""
@@ -77,8 +78,9 @@ Pass = list[tuple[Job, npt.NDArray[np.int64]]]
 class TokenBatcher:
     """Computes rows of texts, those of several requests in one forward pass.
 
-    Before each pass it is decided anew whose texts come next: the request that has waited longest for the tokens that
-    are left of it. So a short one passes a long one at the end of a pass, and a long one's turn comes all the same.
+    Before each pass it is decided anew whose texts come next: the request that has waited longest for the square of its
+    tokens. So one that is ten times as long as another lets it pass unless it has waited a hundred times as long, those
+    of one length keep their order, and none waits for ever.
 
     Args:
         infer: rows (texts, columns) float32 of one padded batch: logits of a ranker, vectors of an embedder.
@@ -87,7 +89,8 @@ class TokenBatcher:
         batch_tokens: padded tokens in one forward pass; a longer text stands alone.
         batch_wait_s: how long the first request after none waits for others to join it.
 
-    Source: highest response ratio next, P. Brinch Hansen 1971, Short-term scheduling in multiprogramming systems.
+    Source: after highest response ratio next, P. Brinch Hansen 1971, Short-term scheduling in multiprogramming systems,
+    which divides by the length itself: there a long request at its end still holds up those that just came.
     """
 
     def __init__(
@@ -167,7 +170,7 @@ class TokenBatcher:
         jobs = [job for job in self._jobs if job.waits]
         if not jobs:
             return []
-        jobs.sort(key=lambda job: job.response_ratio(now_s), reverse=True)
+        jobs.sort(key=lambda job: job.urgency(now_s), reverse=True)
         width, texts, taken = max(1, jobs[0].longest(LONGEST)), 0, Pass()
         limit = width + max(MAX_PADDING, width // 2)
         for job in jobs:
