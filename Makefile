@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
-# Last in a whole run: what starts a cluster, trains a model or exports one.
-SLOW := tests/exports tests/train tests/ray tests/e2e tests/gpu
-FAST := tests $(addprefix --ignore=,$(SLOW)) -n 2 --dist loadfile
+# Last in a whole run: what trains or exports a model, then what starts a cluster, which wants the machine alone.
+TRAINED := tests/exports tests/train
+CLUSTER := tests/ray tests/e2e tests/gpu
+PAIRED := -n 2 --dist loadfile
+FAST := tests $(addprefix --ignore=,$(TRAINED) $(CLUSTER)) $(PAIRED)
 # And, for two minutes at most, what attacks servers, plays campaigns of load, estimates by bootstrap or draws thousands of cases.
 HEAVY := tests/benchmark tests/elasticity tests/gate tests/card tests/pricing/test_promise.py tests/test_imports.py \
   tests/serve/test_hostile.py tests/serve/test_schema_driven.py tests/serve/test_tracing.py tests/models/test_adapters.py
@@ -40,7 +42,8 @@ check: install
 
 test: install
 	$(BIN)/python -m pytest $(FAST) $(ARGS)
-	$(BIN)/python -m pytest $(SLOW) $(ARGS)
+	$(BIN)/python -m pytest $(TRAINED) $(PAIRED) $(ARGS)
+	$(BIN)/python -m pytest $(CLUSTER) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

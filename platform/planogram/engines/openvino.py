@@ -1,6 +1,7 @@
 """The OpenVINO engine: an export of the bundle for CPUs, with pooling and heads in the graph."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,9 @@ def open_graph(
 ) -> Callable[[Batch], Floats]:
     """A bundle's export as a function of a padded batch, for one thread at a time.
 
+    The rows of a batch are shared out among as many streams as there are threads. Threads of one stream wait for each
+    other at every layer, and so for whatever takes a core from one of them for a moment.
+
     Args:
         folder: of the bundle.
         manifest: of the bundle.
@@ -62,17 +66,36 @@ def open_graph(
         IntegrityError: the export cannot be read.
         ConfigError: the CPU does not compute in this precision.
     """
-    request = _compile(export_path(folder, manifest, name), name, threads).create_infer_request()
+    streams = threads or os.cpu_count() or 1
+    compiled = _compile(export_path(folder, manifest, name), name, streams)
+    requests = [compiled.create_infer_request() for _ in range(streams)]
 
     def run(batch: Batch) -> Floats:
-        longest = batch.input_ids.shape[1]
+        rows, longest = batch.input_ids.shape
         # The table of positions may end where texts do.
         length = max(longest, min(-(-longest // LENGTH_STEP) * LENGTH_STEP, manifest.max_tokens))
         arrays = [array for array in lengthened(batch, length, manifest.pad_id) if array is not None]
-        # The output's memory belongs to the request, which the next call overwrites.
-        return np.array(request.infer(arrays, share_inputs=True)[0])
+        used = requests[:rows]
+        parts = list(zip(*[np.array_split(array, len(used)) for array in arrays], strict=True))
+        for request, part in zip(used, parts, strict=True):
+            request.start_async(list(part), share_inputs=True)
+        return _joined(used)
 
     return run
+
+
+def _joined(requests: "Sequence[openvino.InferRequest]") -> Floats:
+    """Wait for all, whatever becomes of one: a request that is still at work takes no other."""
+    errors = []
+    for request in requests:
+        try:
+            request.wait()
+        except RuntimeError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    # Copied, for an output's memory belongs to its request, which the next call overwrites.
+    return np.concatenate([request.get_output_tensor(0).data for request in requests])
 
 
 def export_path(folder: Path, manifest: BundleManifest, name: EngineName) -> Path:
@@ -98,7 +121,7 @@ def can_run(name: EngineName) -> bool:
     return not name.endswith(BF16) or "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _compile(path: Path, name: EngineName, threads: int | None) -> "openvino.CompiledModel":
+def _compile(path: Path, name: EngineName, streams: int) -> "openvino.CompiledModel":
     import openvino
 
     core = openvino.Core()
@@ -111,10 +134,10 @@ def _compile(path: Path, name: EngineName, threads: int | None) -> "openvino.Com
             remedy="use openvino-fp32 or openvino-int8",
         )
     settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": streams,
         "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
-    } | ({} if threads is None else {"INFERENCE_NUM_THREADS": threads})
+    }
     try:
         return core.compile_model(core.read_model(path), "CPU", settings)
     except RuntimeError as error:
