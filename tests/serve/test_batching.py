@@ -1,4 +1,5 @@
 import asyncio
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -178,6 +179,26 @@ def test_a_first_request_waits_for_others_where_it_is_told_to(engine, executor, 
 
     asyncio.run(one_after_the_other(0.2))
     assert [len(tokens) for tokens in passes] == [4]
+
+
+def test_two_passes_may_be_computed_at_a_time(engine):
+    together, both = [], threading.Barrier(2, timeout=5)
+
+    def infer(tokens):
+        together.append(len(tokens))
+        both.wait()
+        return engine.infer(tokens)
+
+    with ThreadPoolExecutor(2) as executor:
+        batches = TokenBatcher(infer, 2, executor, 15, passes=2)
+
+        async def ask():
+            return await asyncio.gather(*[batches.compute(engine.tokenize(pairs(3))) for _ in range(4)])
+
+        answers = asyncio.run(ask())
+    assert together == [3] * 4
+    for logits in answers:
+        np.testing.assert_array_equal(engine.finish(logits), score(engine, pairs(3), 1000).values)
 
 
 def test_waiting_is_told_in_seconds_at_the_pace_of_the_last_passes(engine, executor):

@@ -1,6 +1,7 @@
 """The OpenVINO engine: an export of the bundle for CPUs, with pooling and heads in the graph."""
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ class OpenVinoEngine(PairEngine):
 def open_graph(
     folder: Path, manifest: BundleManifest, name: EngineName, threads: int | None = None
 ) -> Callable[[Batch], Floats]:
-    """A bundle's export as a function of a padded batch, for one thread at a time.
+    """A bundle's export as a function of a padded batch, for any threads.
 
     The rows of a batch are shared out among as many streams as there are threads. Threads of one stream wait for each
     other at every layer, and so for whatever takes a core from one of them for a moment.
@@ -68,14 +69,16 @@ def open_graph(
     """
     streams = threads or os.cpu_count() or 1
     compiled = _compile(export_path(folder, manifest, name), name, streams)
-    requests = [compiled.create_infer_request() for _ in range(streams)]
+    own = threading.local()
 
     def run(batch: Batch) -> Floats:
+        if not hasattr(own, "requests"):
+            own.requests = [compiled.create_infer_request() for _ in range(streams)]
         rows, longest = batch.input_ids.shape
         # The table of positions may end where texts do.
         length = max(longest, min(-(-longest // LENGTH_STEP) * LENGTH_STEP, manifest.max_tokens))
         arrays = [array for array in lengthened(batch, length, manifest.pad_id) if array is not None]
-        used = requests[:rows]
+        used = own.requests[:rows]
         parts = list(zip(*[np.array_split(array, len(used)) for array in arrays], strict=True))
         for request, part in zip(used, parts, strict=True):
             request.start_async(list(part), share_inputs=True)

@@ -85,9 +85,10 @@ class TokenBatcher:
     Args:
         infer: rows (texts, columns) float32 of one padded batch: logits of a ranker, vectors of an embedder.
         columns: of a row.
-        executor: one thread, the only one that calls `infer`. Between two passes it is free for a health check.
+        executor: its threads alone call `infer`. Between two passes they are free for a health check.
         batch_tokens: padded tokens in one forward pass; a longer text stands alone.
         batch_wait_s: how long the first request after none waits for others to join it.
+        passes: that are computed at a time, at most.
 
     Source: after highest response ratio next, P. Brinch Hansen 1971, Short-term scheduling in multiprogramming systems,
     which divides by the length itself: there a long request at its end still holds up those that just came.
@@ -100,6 +101,7 @@ class TokenBatcher:
         executor: Executor,
         batch_tokens: int,
         batch_wait_s: float = 0.0,
+        passes: int = 1,
     ) -> None:
         self._infer = infer
         self._columns = columns
@@ -107,7 +109,9 @@ class TokenBatcher:
         self._batch_tokens = batch_tokens
         self._batch_wait_s = batch_wait_s
         self._jobs: list[Job] = []
-        self._passes: asyncio.Task[None] | None = None
+        self._passes = passes
+        self._runs: list[asyncio.Task[None]] = []
+        self._computing = 0
         self._waiting: list[int] = []
         self._recent_texts = self._recent_s = 0.0
 
@@ -141,8 +145,9 @@ class TokenBatcher:
         loop = asyncio.get_running_loop()
         job = Job(tokens, self._columns, loop.create_future())
         self._jobs.append(job)
-        if self._passes is None or self._passes.done():
-            self._passes = loop.create_task(self._run())
+        self._runs = [run for run in self._runs if not run.done()]
+        if len(self._runs) < self._passes:
+            self._runs.append(loop.create_task(self._run()))
         try:
             return await job.done
         finally:
@@ -154,12 +159,15 @@ class TokenBatcher:
         if self._batch_wait_s:
             await asyncio.sleep(self._batch_wait_s)
         while taken := self._next_pass():
+            self._computing += 1
             try:
                 texts = Tokens.concatenate([job.tokens.take(positions) for job, positions in taken])
                 rows = await loop.run_in_executor(self._executor, self._timed, texts)
             except Exception as error:  # of these requests; the others go on
                 self._fail(taken, error)
                 continue
+            finally:
+                self._computing -= 1
             ends = np.cumsum([len(positions) for _, positions in taken])
             for (job, positions), part in zip(taken, np.split(rows, ends[:-1]), strict=True):
                 job.keep(positions, part)
@@ -198,7 +206,8 @@ class TokenBatcher:
         try:
             return self._infer(tokens)
         finally:
-            took_s = time.perf_counter() - started_s
+            # Passes that are computed together share the processors.
+            took_s = (time.perf_counter() - started_s) / max(1, self._computing)
             self._recent_texts = self._recent_texts * PACE_MEMORY + len(tokens)
             self._recent_s = self._recent_s * PACE_MEMORY + took_s
             metrics.add(metrics.BUSY_SECONDS, took_s)

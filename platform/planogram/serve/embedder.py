@@ -8,7 +8,7 @@ import numpy as np
 
 from planogram.data.text import clean
 from planogram.data.tokenizer import Tokens
-from planogram.engines.load import load_embedding_engine
+from planogram.engines.load import concurrent_passes, load_embedding_engine
 from planogram.serve.batching import TokenBatcher
 from planogram.serve.logs import configure_logging
 from planogram.serve.memo import Memo, Recall
@@ -34,14 +34,15 @@ class Embedder:
         configure_logging()
         self.model = model
         self._args = args
-        self._device = ThreadPoolExecutor(1, "infer")
-        self._tokenizer = ThreadPoolExecutor(1, "tokenize")
         threads = args.threads or replica_cpus()
+        passes = concurrent_passes(args.engine, threads)
+        self._device = ThreadPoolExecutor(passes, "infer")
+        self._tokenizer = ThreadPoolExecutor(1, "tokenize")
         self._engine = self._device.submit(load_embedding_engine, model.path, args.engine, threads).result()
         self._probe = self._engine.tokenize(["health check"])
         wait_s = args.batch_wait_ms / 1000
         infer, width = self._engine.infer, self._engine.width
-        self._batcher = TokenBatcher(infer, width, self._device, args.batch_tokens, wait_s)
+        self._batcher = TokenBatcher(infer, width, self._device, args.batch_tokens, wait_s, passes)
         cache = cache or CacheArgs()
         vectors = cache.open(cache.vectors_mb)
         self._memo = Memo(vectors, "vectors", args.engine) if vectors else None

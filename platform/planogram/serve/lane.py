@@ -24,7 +24,7 @@ class Lane:
     """A loaded bundle. Its threads end when nothing refers to it any more, after what they still have to do.
 
     Attributes:
-        device: one thread, the only one that calls `engine.infer`; it also loaded the engine, since torch counts
+        device: its threads alone call `engine.infer`; where it is one, it also loaded the engine, since torch counts
             threads per calling thread.
         tokenizer: one thread, the only one that calls `engine.tokenize`.
         batcher: runs jobs on `device`.
@@ -39,15 +39,21 @@ class Lane:
     health: Tokens
 
     @classmethod
-    def open(cls, load: Load, batcher: MakeBatcher, timeout_s: float | None = None) -> "Lane":
+    def open(cls, load: Load, batcher: MakeBatcher, timeout_s: float | None = None, passes: int = 1) -> "Lane":
         """Verify and load a bundle in a new thread and warm it up: the first pass allocates what later ones reuse.
+
+        Args:
+            load: in a thread of `device`.
+            batcher: of the engine and its threads.
+            timeout_s: for each step.
+            passes: threads of `device`.
 
         Raises:
             TimeoutError: it took longer. Its thread is left to itself: nothing can end it.
             FailedError: its scores are not finite.
             Exception: whatever `load` raises.
         """
-        device, tokenizer = ThreadPoolExecutor(1, "infer"), ThreadPoolExecutor(1, "tokenize")
+        device, tokenizer = ThreadPoolExecutor(passes, "infer"), ThreadPoolExecutor(1, "tokenize")
         model, engine = outcome(device.submit(load), timeout_s)
         health = outcome(tokenizer.submit(engine.tokenize, [("health", "check")]), timeout_s)
         lane = cls(model, engine, device, tokenizer, batcher(engine, device), health)

@@ -10,7 +10,7 @@ import numpy as np
 
 from planogram.data.tokenizer import Tokens
 from planogram.engines.base import Engine
-from planogram.engines.load import load_engine
+from planogram.engines.load import concurrent_passes, load_engine
 from planogram.registry.store import ModelVersion, Registry
 from planogram.serve.attribution import occlude
 from planogram.serve.batching import TokenBatcher
@@ -55,6 +55,7 @@ class Ranker:
         observe_replica()
         self._args = args
         self._threads = args.threads or replica_cpus()
+        self._passes = concurrent_passes(args.engine, self._threads)
         self._built = model
         self._follow = follow or FollowArgs()
         #: the last requests that were answered, for probes; they are never written anywhere
@@ -152,7 +153,7 @@ class Ranker:
             check_vocabulary(model.path)
             return model, load_engine(model.path, self._args.engine, self._threads)
 
-        return Lane.open(load, self._batcher, timeout_s)
+        return Lane.open(load, self._batcher, timeout_s, self._passes)
 
     def _open_probed(self, version: ModelVersion, old: Lane | None) -> Lane:
         lane = self._open(version, self._follow.timeout_s)
@@ -160,9 +161,10 @@ class Ranker:
         return lane
 
     def _batcher(self, engine: Engine, device: Executor) -> TokenBatcher:
-        args = self._args
-        wait_s = args.batch_wait_ms / 1000
-        return TokenBatcher(engine.infer, len(engine.manifest.heads), device, args.batch_tokens, wait_s)
+        args, heads = self._args, len(engine.manifest.heads)
+        return TokenBatcher(
+            engine.infer, heads, device, args.batch_tokens, args.batch_wait_ms / 1000, passes=self._passes
+        )
 
 
 def replica_cpus() -> int:
