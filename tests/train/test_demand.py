@@ -261,6 +261,7 @@ def test_a_demand_model_becomes_smaller_and_says_the_same(trained, demand_shop, 
     quantize = {"calibration_pairs": 12, "smooth_quant": [0.5]}
     asked = {"bundle": trained["bundle"], "shop": demand_shop, "engines": engines, "out": str(tmp_path / "small")}
     made = run(CompressConfig.model_validate({**asked, "quantize": quantize}))
+    assert made["kind"] == "demand model"
     parity = made["engines"]
     assert parity["openvino-fp32"]["max_difference"] < 1e-4 and not parity["openvino-fp32"]["faults"]
     assert parity["openvino-int8"]["mean_difference"] < 0.05
@@ -269,6 +270,15 @@ def test_a_demand_model_becomes_smaller_and_says_the_same(trained, demand_shop, 
     exact, small = (engine.infer(engine.tokenize(texts)) for engine in logits)
     assert np.abs(exact - small).mean() < 0.05
     assert (Path(made["bundle"]) / BASELINE).is_file()
+
+
+def test_a_demand_model_is_not_measured_as_a_ranker(trained, demand_shop):
+    from planogram.benchmark.engines import run
+    from planogram.config import BenchmarkEnginesConfig
+    from planogram.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="is a demand model"):
+        run(BenchmarkEnginesConfig(bundle=trained["bundle"], shop=demand_shop))
 
 
 def test_a_demand_model_is_not_pruned(trained, demand_shop, tmp_path):

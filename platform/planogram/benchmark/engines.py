@@ -97,8 +97,9 @@ def beside(config: CompressConfig, made: str) -> BenchmarkEnginesConfig:
 
 def _examples(config: BenchmarkEnginesConfig, path: str) -> Examples:
     manifest = open_bundle(path)[1]
-    if manifest.kind != "cross-encoder":
-        raise ConfigError(f"{path} is a {manifest.kind}", allowed="a cross-encoder", remedy="choose another bundle")
+    if manifest.kind != "cross-encoder" or manifest.demand:
+        kind = "demand model" if manifest.demand else manifest.kind
+        raise ConfigError(f"{path} is a {kind}", allowed="a ranker", remedy="choose another bundle")
     asked = EvaluateConfig(bundle=config.bundle, shop=config.shop, split=config.split)
     return whole_lists(load(manifest.heads[0].name, source_of(manifest, asked)), config.pairs)
 

@@ -58,7 +58,7 @@ def run(config: CompressConfig) -> dict[str, Any]:
     found = {name: parity.model_dump(mode="json", exclude={"subject"}) for name, parity in made.engines.items()}
     return {
         "bundle": out,
-        "kind": made.kind,
+        "kind": "demand model" if made.demand else made.kind,
         "reference": version.reference if version.version else version.path,
         "engines": found,
         "pairs": pairs,
