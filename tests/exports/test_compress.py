@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -161,7 +162,7 @@ def test_another_precision_of_a_sound_export_is_published_but_not_served_where_i
 
 def test_texts_of_any_length_share_the_kernels_of_a_few(compressed, monkeypatch):
     seen = []
-    monkeypatch.setattr(openvino.InferRequest, "infer", record(openvino.InferRequest.infer, seen))
+    monkeypatch.setattr(openvino.InferRequest, "start_async", record(openvino.InferRequest.start_async, seen))
     engine = load_engine(compressed["bundle"], "openvino-fp32")
     longest = engine.manifest.max_tokens
     pairs = [("red", " ".join(["chair"] * count)) for count in range(1, longest + 4)]
@@ -171,12 +172,46 @@ def test_texts_of_any_length_share_the_kernels_of_a_few(compressed, monkeypatch)
     np.testing.assert_allclose(alone, by_torch, atol=1e-5)
 
 
-def record(infer, seen):
+def record(start, seen):
     def recording(request, arrays, **options):
         seen.append(arrays[0].shape[1])
-        return infer(request, arrays, **options)
+        return start(request, arrays, **options)
 
     return recording
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_batch_is_shared_out_among_streams_and_its_rows_keep_their_order(compressed, threads):
+    engine = load_engine(compressed["bundle"], "openvino-fp32", threads)
+    pairs = [("red", " ".join(["chair"] * count)) for count in range(1, 8)]
+    expected = score(load_engine(compressed["bundle"]), pairs, 4096).values
+
+    def scored(count):
+        return engine.finish(engine.infer(engine.tokenize(pairs[:count])))
+
+    for count in (1, 2, 3, 7):
+        np.testing.assert_allclose(scored(count), expected[:count], atol=1e-5)
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(scored, [7] * 8):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_stream_that_fails_leaves_the_engine_usable(compressed, monkeypatch):
+    engine = load_engine(compressed["bundle"], "openvino-fp32", 2)
+    tokens = engine.tokenize([("red", "chair"), ("blue", "lamp")])
+    before, waited, wait = engine.infer(tokens), [], openvino.InferRequest.wait
+
+    def first_fails(request):
+        wait(request)
+        waited.append(request)
+        if len(waited) == 1:
+            raise RuntimeError("no memory")
+
+    monkeypatch.setattr(openvino.InferRequest, "wait", first_fails)
+    with pytest.raises(RuntimeError, match="no memory"):
+        engine.infer(tokens)
+    assert len(waited) == 2, "the other stream is still at work"
+    np.testing.assert_array_equal(engine.infer(tokens), before)
 
 
 def test_a_vocabulary_of_the_shops_tokens_scores_the_same(tiny_bundle, tiny_shop, tmp_path):
