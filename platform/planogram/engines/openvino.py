@@ -67,7 +67,7 @@ def open_graph(
         IntegrityError: the export cannot be read.
         ConfigError: the CPU does not compute in this precision.
     """
-    streams = threads or os.cpu_count() or 1
+    streams = threads or len(os.sched_getaffinity(0))
     compiled = _compile(export_path(folder, manifest, name), name, streams)
     own = threading.local()
 
