@@ -170,6 +170,13 @@ def test_a_failing_pass_fails_its_requests_alone(engine, executor, monkeypatch):
         np.testing.assert_array_equal(engine.finish(logits), expected)
 
 
+def test_rows_that_do_not_fit_fail_the_request_at_once(executor):
+    batches = TokenBatcher(lambda tokens: np.ones((len(tokens) - 1, 3)), 1, executor, 16)
+    tokens = Tokens([[1], [2], [3]], [[0], [0], [0]], [False] * 3)
+    with pytest.raises(ValueError, match="broadcast"):
+        asyncio.run(asyncio.wait_for(batches.compute(tokens), 5))
+
+
 def test_a_first_request_waits_for_others_where_it_is_told_to(engine, executor, passes):
     async def one_after_the_other(wait_s):
         batches = batcher(engine, executor, 1000, wait_s)

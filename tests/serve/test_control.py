@@ -12,7 +12,11 @@ class State(Enum):
 
 
 def test_replicas_are_listed_with_the_names_of_their_states():
-    found = [{"replica_id": "a", "state": State.RUNNING, "pid": 7}, {"replica_id": "b", "state": "STARTING"}]
+    running = {"replica_id": "a", "state": State.RUNNING, "pid": 7, "actor_name": "SERVE_REPLICA::a"}
+    found = [running, {"replica_id": "b", "state": "STARTING"}]
     ranker = {"replicas": found}
     details = {"applications": {"planogram": {"deployments": {"Ranker": ranker, "Gateway": {"replicas": []}}}}}
-    assert listed(details) == [Replica("a", "Ranker", "RUNNING", 7), Replica("b", "Ranker", "STARTING", None)]
+    assert listed(details) == [
+        Replica("a", "Ranker", "RUNNING", 7, "SERVE_REPLICA::a"),
+        Replica("b", "Ranker", "STARTING", None, None),
+    ]

@@ -163,14 +163,13 @@ class TokenBatcher:
             try:
                 texts = Tokens.concatenate([job.tokens.take(positions) for job, positions in taken])
                 rows = await loop.run_in_executor(self._executor, self._timed, texts)
+                ends = np.cumsum([len(positions) for _, positions in taken])
+                for (job, positions), part in zip(taken, np.split(rows, ends[:-1]), strict=True):
+                    job.keep(positions, part)
             except Exception as error:  # of these requests; the others go on
                 self._fail(taken, error)
-                continue
             finally:
                 self._computing -= 1
-            ends = np.cumsum([len(positions) for _, positions in taken])
-            for (job, positions), part in zip(taken, np.split(rows, ends[:-1]), strict=True):
-                job.keep(positions, part)
 
     def _next_pass(self) -> Pass:
         """Whose texts come next, and which; empty where none are left."""
