@@ -1,7 +1,10 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
 from planogram import storage
-from planogram.serve.index.build import built_folder
+from planogram.serve.index.build import INDEX_MANIFEST, built_folder
 from planogram.serve.index.run import run
 from planogram.serve.settings import IndexConfig, RetrieverArgs
 
@@ -20,3 +23,26 @@ def test_an_index_made_ahead_is_the_one_that_a_server_opens(tmp_path, write_shop
     # A server asks every second: no table of the shop is read for that.
     monkeypatch.setattr(storage, "sha256_file", lambda path: pytest.fail(f"{path} is read"))
     assert str(built_folder(shop, args)) == made["folder"]
+
+
+def test_only_what_makes_an_index_makes_the_copy_that_takes_changes(tmp_path, write_shop):
+    """A server that looks at the same time would write the same files."""
+    shop = write_shop(tmp_path / "shop", ROWS)
+    config = IndexConfig(shop=shop, folder=str(tmp_path / "indexes"))
+    made = Path(run(config)["folder"])
+    shutil.rmtree(made)
+    assert built_folder(shop, config) is None
+    assert not made.exists()
+    assert Path(run(config)["folder"]) == built_folder(shop, config) == made
+
+
+def test_a_copy_that_ended_half_way_is_made_anew(tmp_path, write_shop, open_index):
+    shop = write_shop(tmp_path / "shop", ROWS)
+    config = IndexConfig(shop=shop, folder=str(tmp_path / "indexes"))
+    made = Path(run(config)["folder"])
+    half = made.with_name(f".{made.name}")
+    made.rename(half)
+    (half / INDEX_MANIFEST).unlink()
+    assert Path(run(config)["folder"]) == made
+    assert open_index(shop, RetrieverArgs(folder=config.folder)).version
+    assert not half.exists()

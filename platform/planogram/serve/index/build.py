@@ -70,8 +70,9 @@ def index_folder(shop: str, args: IndexArgs, encoder: ProductEncoder | None = No
 
 def built_folder(shop: str, args: IndexArgs, encoder: ProductEncoder | None = None) -> Path | None:
     """The folder of a shop's index, where it is built already: by the shop's manifest alone, for it is asked often."""
-    target = _root(args) / index_key(shop, args, encoder)
-    return _live(target) if (target / INDEX_MANIFEST).is_file() else None
+    live = _live_path(_root(args) / index_key(shop, args, encoder))
+    # Made by `index_folder` alone, which holds the lock.
+    return live if live.exists() else None
 
 
 def _root(args: IndexArgs) -> Path:
@@ -104,8 +105,11 @@ def _live(target: Path) -> Path:
     """The copy that takes changes: the same files by another name, since LanceDB never writes into one."""
     live = _live_path(target)
     if not live.exists():
-        aside = target.with_name(f".{target.name}.{os.getpid()}")
-        shutil.copytree(target, aside, copy_function=os.link, dirs_exist_ok=True)
+        aside = live.with_name(f".{live.name}")
+        if aside.exists():
+            # Of a process that ended half way.
+            shutil.rmtree(aside)
+        shutil.copytree(target, aside, copy_function=os.link)
         aside.rename(live)
     return live
 
