@@ -18,6 +18,8 @@ SERVE_FLAGS = {
     # Ray looks at its replicas ten times a second, which takes a tenth of a small machine from their inference.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
+    # By gRPC the router learns from an answer what a replica had to do before it, and sends too much to another.
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
     # A replica is no batch job, as Ray takes every worker to be.
     "RAY_worker_niceness": "0",
 }

@@ -1,8 +1,11 @@
 """Exports of a whole bundle: they score as it does, and cannot be published when they do not."""
 
 import json
+import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +166,7 @@ def test_another_precision_of_a_sound_export_is_published_but_not_served_where_i
 def test_texts_of_any_length_share_the_kernels_of_a_few(compressed, monkeypatch):
     seen = []
     monkeypatch.setattr(openvino.InferRequest, "start_async", record(openvino.InferRequest.start_async, seen))
-    engine = load_engine(compressed["bundle"], "openvino-fp32")
+    engine = load_engine(compressed["bundle"], "openvino-fp32", 2)
     longest = engine.manifest.max_tokens
     pairs = [("red", " ".join(["chair"] * count)) for count in range(1, longest + 4)]
     alone = np.concatenate([score(engine, [pair], 4096).values for pair in pairs])
@@ -194,6 +197,36 @@ def test_a_batch_is_shared_out_among_streams_and_its_rows_keep_their_order(compr
     with ThreadPoolExecutor(2) as pool:
         for found in pool.map(scored, [7] * 8):
             np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_one_stream_computes_in_the_thread_that_calls(compressed):
+    """Whose priority then counts."""
+    engine = load_engine(compressed["bundle"], "openvino-fp32", 1)
+    tokens = engine.tokenize([("red", "chair " * 40)] * 32)
+    engine.infer(tokens)
+    in_thread, in_process = time.thread_time(), time.process_time()
+    for _ in range(20):
+        engine.infer(tokens)
+    assert time.thread_time() - in_thread > 0.8 * (time.process_time() - in_process)
+
+
+def _threads() -> set[str]:
+    return {thread.name for thread in Path("/proc/self/task").iterdir()}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_may_run_on_any_core(compressed, threads):
+    """Else those of all replicas of a machine would share its first cores."""
+
+    whole, others = os.sched_getaffinity(0), _threads()
+    engine = load_engine(compressed["bundle"], "openvino-fp32", threads)
+    tokens = engine.tokenize([("red", "chair " * 40)] * 64)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lambda: [engine.infer(tokens) for _ in range(20)])
+        while not running.done():
+            for thread in _threads() - others:
+                with suppress(ProcessLookupError):  # it ended
+                    assert os.sched_getaffinity(int(thread)) == whole
 
 
 def test_a_stream_that_fails_leaves_the_engine_usable(compressed, monkeypatch):

@@ -76,6 +76,8 @@ class FakeEngine:
         max_tokens=8,
     )
 
+    passes = 1
+
     def tokenize(self, pairs: Sequence[Pair], features=None) -> Tokens:
         words = [[hash(word) for word in f"{a} {b}".split()] for a, b in pairs]
         limit = self.manifest.max_tokens

@@ -46,7 +46,7 @@ def hostile(scene: Scene) -> Result:
     config = scene.config.hostile
     plan, capacity = scene.half_loaded()
     inputs = Inputs(scene.running.url, document(scene.running.url, scene.attacker), config.raw_share, scene.attacker)
-    calm = scene.generator.run(replace(plan, seconds=scene.config.measure_s))
+    calm = scene.generator.run(replace(plan, seconds=scene.config.seconds))
     before = _processes(scene)
     scene.generator.begin(replace(plan, seconds=config.inputs / config.rate))
     seen = asyncio.run(attack(inputs, config, plan.timeout_s, plan.seed))

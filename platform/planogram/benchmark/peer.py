@@ -38,6 +38,7 @@ class OnnxEngine:
                 "ONNX Runtime is not installed", remedy="pip install -c constraints.txt 'planogram[benchmark]'"
             ) from error
         self._torch = TorchEngine(uri, device="cpu", merged=True)
+        self.passes = 1
         self.manifest = self._torch.manifest
         columns = self.manifest.features.width
         self._names = INPUTS[: 4 if columns else 3]

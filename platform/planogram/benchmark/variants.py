@@ -23,7 +23,8 @@ from planogram.engines.load import load_engine
 from planogram.errors import PlanogramError
 
 PEER = "onnxruntime-int8"
-BATCH_TOKENS = 4096
+# As the server's.
+BATCH_TOKENS = 1024
 # Shapes that nothing else runs: so many pairs, of each of these lengths.
 NEW_PAIRS, NEW_LENGTHS = 7, range(17, 80, 6)
 ANSWER_S = 600

@@ -49,7 +49,8 @@ class PartScorer:
         _, self.manifest = open_bundle(path)
         self.config = config
         self.wanted = wanted(config, self.manifest)
-        self.engine = load_engine(path, config.engine)
+        # A worker of Ray Data has one core.
+        self.engine = load_engine(path, config.engine, 1 if config.workers else None)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Score the part of this number and write it.

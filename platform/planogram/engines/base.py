@@ -5,6 +5,7 @@ that a server can tokenize one batch while the device works on another.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from planogram.config import EngineName
 from planogram.data.collate import token_batches
 from planogram.data.match import encode
 from planogram.data.tokenizer import PairTokenizer, Tokens
@@ -24,9 +26,16 @@ Watch = Callable[[Sequence[npt.NDArray[np.int64]]], Iterable[npt.NDArray[np.int6
 
 
 class Engine(Protocol):
-    """Runs one bundle. Loaded once, then used from one thread at a time."""
+    """Runs one bundle.
+
+    Attributes:
+        manifest: of the bundle.
+        passes: how many threads should call `infer` at a time, so that the engine's own never wait for the next pass.
+            Where it is one, no more than one may.
+    """
 
     manifest: BundleManifest
+    passes: int
 
     def tokenize(self, pairs: Sequence[Pair], features: pd.DataFrame | None = None) -> Tokens:
         """Token ids of (query text, product text) pairs, with the features that the bundle takes beside them."""
@@ -46,10 +55,12 @@ class PairEngine:
 
     Attributes:
         manifest: of the bundle.
+        passes: as of `Engine`.
         tokenizer: of the bundle.
     """
 
     manifest: BundleManifest
+    passes: int = 1
     tokenizer: PairTokenizer
 
     def tokenize(self, pairs: Sequence[Pair], features: pd.DataFrame | None = None) -> Tokens:
@@ -64,6 +75,16 @@ class PairEngine:
     def finish(self, logits: Floats) -> Floats:
         """Scores (pairs, heads) float32."""
         return activate(self.manifest, logits)
+
+
+def is_thread_safe(name: EngineName) -> bool:
+    """Whether several threads may run an engine at a time."""
+    return name.startswith("openvino")
+
+
+def concurrent_passes(name: EngineName, threads: int) -> int:
+    """How many threads should run an engine at a time, so that its own threads never wait for the next pass."""
+    return 2 if is_thread_safe(name) and threads > 1 else 1
 
 
 @dataclass(frozen=True)
@@ -104,8 +125,13 @@ def score(
 def score_tokens(engine: Engine, tokens: Tokens, batch_tokens: int, watch: Watch = iter) -> Floats:
     """Scores (pairs, heads) float32 of pairs that are tokenized already, in their order."""
     values = np.zeros((len(tokens), len(engine.manifest.heads)), dtype=np.float32)
-    for positions in watch(token_batches(tokens.lengths, batch_tokens)):
-        values[positions] = engine.finish(engine.infer(tokens.take(positions)))
+    batches = token_batches(tokens.lengths, batch_tokens)
+    with ThreadPoolExecutor(engine.passes) as pool:
+        # An engine for one thread may be for the one that loaded it.
+        each = pool.map if engine.passes > 1 else map
+        logits = each(lambda positions: engine.infer(tokens.take(positions)), batches)
+        for positions, found in zip(watch(batches), logits, strict=True):
+            values[positions] = engine.finish(found)
     return values
 
 

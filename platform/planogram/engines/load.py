@@ -37,11 +37,6 @@ def load_engine(uri: str, name: EngineName = "torch-fp32", threads: int | None =
     return TorchEngine(uri, precision=cast(Precision, name.removeprefix("torch-")))
 
 
-def concurrent_passes(name: EngineName, threads: int) -> int:
-    """How many threads should run an engine at a time, so that its own threads never wait for the next pass."""
-    return 2 if name.startswith("openvino") and threads > 1 else 1
-
-
 def load_embedding_engine(uri: str, name: EngineName = "torch-fp32", threads: int | None = None) -> "EmbeddingEngine":
     """Load the bundle of a bi-encoder, in the thread that will run it: torch counts its threads per calling thread.
 

@@ -11,7 +11,7 @@ import numpy as np
 from planogram.config import EXPORTS, EngineName
 from planogram.data.collate import Batch, collate, lengthened
 from planogram.data.tokenizer import PairTokenizer, Tokens
-from planogram.engines.base import Floats, PairEngine
+from planogram.engines.base import Floats, PairEngine, concurrent_passes
 from planogram.errors import ConfigError, IntegrityError, NotFoundError
 from planogram.registry.bundle import ENGINES, BundleManifest, open_bundle
 
@@ -40,6 +40,8 @@ class OpenVinoEngine(PairEngine):
 
     def __init__(self, uri: str, name: EngineName = "openvino-int8", threads: int | None = None) -> None:
         folder, self.manifest = open_bundle(uri)
+        threads = threads or _cores()
+        self.passes = concurrent_passes(name, threads)
         self._infer = open_graph(folder, self.manifest, name, threads)
         self.tokenizer = PairTokenizer.from_folder(folder, self.manifest.max_tokens)
 
@@ -67,7 +69,7 @@ def open_graph(
         IntegrityError: the export cannot be read.
         ConfigError: the CPU does not compute in this precision.
     """
-    streams = threads or len(os.sched_getaffinity(0))
+    streams = threads or _cores()
     compiled = _compile(export_path(folder, manifest, name), name, streams)
     own = threading.local()
 
@@ -78,6 +80,10 @@ def open_graph(
         # The table of positions may end where texts do.
         length = max(longest, min(-(-longest // LENGTH_STEP) * LENGTH_STEP, manifest.max_tokens))
         arrays = [array for array in lengthened(batch, length, manifest.pad_id) if array is not None]
+        if streams == 1:
+            # In the thread that calls, which may have a priority of its own.
+            found = own.requests[0].infer(arrays, share_inputs=True)
+            return np.array(found[0])
         used = own.requests[:rows]
         parts = list(zip(*[np.array_split(array, len(used)) for array in arrays], strict=True))
         for request, part in zip(used, parts, strict=True):
@@ -85,6 +91,10 @@ def open_graph(
         return _joined(used)
 
     return run
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _joined(requests: "Sequence[openvino.InferRequest]") -> Floats:
@@ -139,6 +149,8 @@ def _compile(path: Path, name: EngineName, streams: int) -> "openvino.CompiledMo
     settings = {
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": streams,
+        # Pinned, the threads of all processes of a machine would share its first cores.
+        "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
     }
     try:

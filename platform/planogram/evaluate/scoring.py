@@ -18,6 +18,8 @@ from planogram.registry.store import ModelVersion
 # Fewer are not worth another worker's start; of more the batches of like lengths get no better.
 PAIRS_PER_BLOCK = (256, 2048)
 FEATURE = "feature."
+# Of the core that Ray Data gives each.
+WORKER_THREADS = 1
 
 
 def score_examples(version: ModelVersion, parts: Sequence[Examples], config: EvaluateConfig) -> pd.DataFrame:
@@ -39,6 +41,7 @@ def score_examples(version: ModelVersion, parts: Sequence[Examples], config: Eva
         scored = dataset.map_batches(
             Scorer,
             fn_constructor_args=(version.path, config.engine, config.batch_tokens),
+            fn_constructor_kwargs={"threads": WORKER_THREADS},
             batch_format="pandas",
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=min(config.workers, len(blocks))),
@@ -81,11 +84,14 @@ class Scorer:
         path: of the bundle.
         engine: that scores.
         batch_tokens: padded tokens in one batch.
+        threads: of one inference; absent: all cores.
         shown: whether its progress is; Ray Data has a bar of its own.
     """
 
-    def __init__(self, path: str, engine: EngineName, batch_tokens: int, *, shown: bool = False) -> None:
-        self.engine = load_engine(path, engine)
+    def __init__(
+        self, path: str, engine: EngineName, batch_tokens: int, threads: int | None = None, *, shown: bool = False
+    ) -> None:
+        self.engine = load_engine(path, engine, threads)
         self.batch_tokens = batch_tokens
         self.watch: Watch = progress("scoring") if shown else iter
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from planogram.data.text import clean
 from planogram.data.tokenizer import Tokens
-from planogram.engines.load import concurrent_passes, load_embedding_engine
+from planogram.engines.base import concurrent_passes
+from planogram.engines.load import load_embedding_engine
 from planogram.serve.batching import TokenBatcher
 from planogram.serve.logs import configure_logging
 from planogram.serve.memo import Memo, Recall

@@ -40,7 +40,6 @@ HEADER_RULES = (
 ROUTE_RULES = ("http-request return status 404 if { path -i /-/routes }",)
 # Slow headers hold a connection for so long and no longer.
 TIMEOUT_RULES = ("timeout http-request 10s",)
-MESSAGE_BYTES = 64 * 1024 * 1024
 # A unix socket's path holds 107 characters, of which Ray's and HAProxy's additions take 80.
 RUN_FOLDER = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it; TMPDIR may be too long
 
@@ -119,8 +118,6 @@ def environment(folder: Path, front: str | None = None) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
         # No other machine routes here, so nothing has to be told before a replica goes.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        # gRPC's 4 MiB are less than a thousand products with long descriptions.
-        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MESSAGE_BYTES),
     }
 
 
