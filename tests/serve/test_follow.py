@@ -111,7 +111,7 @@ class World:
             return model(wanted.version), engine
 
         lane = Lane.open(
-            load, lambda engine, device, _: TokenBatcher(engine.infer, len(engine.manifest.heads), device, 64), 1.0
+            load, lambda engine, device: TokenBatcher(engine.infer, len(engine.manifest.heads), device, 64), 1.0
         )
         probe(lane, old, RECENT, 5.0, 1.0)
         return lane

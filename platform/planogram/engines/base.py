@@ -31,7 +31,6 @@ class Engine(Protocol):
     Attributes:
         manifest: of the bundle.
         passes: how many threads should call `infer` at a time, so that the engine's own never wait for the next pass.
-            Where it is one, no more than one may.
     """
 
     manifest: BundleManifest
@@ -77,14 +76,9 @@ class PairEngine:
         return activate(self.manifest, logits)
 
 
-def is_thread_safe(name: EngineName) -> bool:
-    """Whether several threads may run an engine at a time."""
-    return name.startswith("openvino")
-
-
 def concurrent_passes(name: EngineName, threads: int) -> int:
     """How many threads should run an engine at a time, so that its own threads never wait for the next pass."""
-    return 2 if is_thread_safe(name) and threads > 1 else 1
+    return 2 if name.startswith("openvino") and threads > 1 else 1
 
 
 @dataclass(frozen=True)

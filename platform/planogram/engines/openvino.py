@@ -80,10 +80,6 @@ def open_graph(
         # The table of positions may end where texts do.
         length = max(longest, min(-(-longest // LENGTH_STEP) * LENGTH_STEP, manifest.max_tokens))
         arrays = [array for array in lengthened(batch, length, manifest.pad_id) if array is not None]
-        if streams == 1:
-            # In the thread that calls, which may have a priority of its own.
-            found = own.requests[0].infer(arrays, share_inputs=True)
-            return np.array(found[0])
         used = own.requests[:rows]
         parts = list(zip(*[np.array_split(array, len(used)) for array in arrays], strict=True))
         for request, part in zip(used, parts, strict=True):

@@ -1,8 +1,5 @@
 """A lane: one loaded bundle with threads of its own. A replica has several while its model changes."""
 
-import os
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,11 +16,7 @@ from planogram.serve.values import Document, FailedError, ModelInfo, Queries
 
 T = TypeVar("T")
 Load = Callable[[], tuple[ModelInfo, Engine]]
-#: of an engine, the threads that call it, and how many of them do so at a time
-MakeBatcher = Callable[[Engine, Executor, int], TokenBatcher]
-# To Linux, a tenth of the weight of what answers shoppers.
-PATIENT_NICENESS = 10
-MOST_NICENESS = 19
+MakeBatcher = Callable[[Engine, Executor], TokenBatcher]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +28,6 @@ class Lane:
             threads per calling thread.
         tokenizer: one thread, the only one that calls `engine.tokenize`.
         batcher: runs jobs on `device`.
-        patient: for jobs that may wait: runs them in a thread that takes what others leave of the cores, this replica's
-            and those of other processes; where an engine is for one thread, it is `batcher`.
         health: tokens of a tiny inference.
     """
 
@@ -45,19 +36,10 @@ class Lane:
     device: ThreadPoolExecutor
     tokenizer: ThreadPoolExecutor
     batcher: TokenBatcher
-    patient: TokenBatcher
     health: Tokens
 
     @classmethod
-    def open(
-        cls,
-        load: Load,
-        batcher: MakeBatcher,
-        timeout_s: float | None = None,
-        passes: int = 1,
-        *,
-        any_thread: bool = False,
-    ) -> "Lane":
+    def open(cls, load: Load, batcher: MakeBatcher, timeout_s: float | None = None, passes: int = 1) -> "Lane":
         """Verify and load a bundle in a new thread and warm it up: the first pass allocates what later ones reuse.
 
         Args:
@@ -65,7 +47,6 @@ class Lane:
             batcher: of the engine and its threads.
             timeout_s: for each step.
             passes: threads of `device`.
-            any_thread: whether several threads may call the engine at a time.
 
         Raises:
             TimeoutError: it took longer. Its thread is left to itself: nothing can end it.
@@ -75,9 +56,7 @@ class Lane:
         device, tokenizer = ThreadPoolExecutor(passes, "infer"), ThreadPoolExecutor(1, "tokenize")
         model, engine = outcome(device.submit(load), timeout_s)
         health = outcome(tokenizer.submit(engine.tokenize, [("health", "check")]), timeout_s)
-        usual = batcher(engine, device, passes)
-        patient = batcher(engine, ThreadPoolExecutor(1, "patient", _yield_cores), 1) if any_thread else usual
-        lane = cls(model, engine, device, tokenizer, usual, patient, health)
+        lane = cls(model, engine, device, tokenizer, batcher(engine, device), health)
         outcome(device.submit(lane.infer_health), timeout_s)
         return lane
 
@@ -100,13 +79,6 @@ class Lane:
     def tokenize(self, query: Queries, documents: Sequence[Document]) -> Tokens:
         """Tokens of each pair, for the thread of `tokenizer`."""
         return self.engine.tokenize(self.pairs(query, documents))
-
-
-def _yield_cores() -> None:
-    """Lower the priority of this thread. Only Linux knows that of a thread."""
-    if sys.platform == "linux":
-        niceness = os.getpriority(os.PRIO_PROCESS, 0) + PATIENT_NICENESS
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(niceness, MOST_NICENESS))
 
 
 def outcome(future: Future[T], timeout_s: float | None = None) -> T:

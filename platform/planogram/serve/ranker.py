@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 import numpy as np
 
 from planogram.data.tokenizer import Tokens
-from planogram.engines.base import Engine, concurrent_passes, is_thread_safe
+from planogram.engines.base import Engine, concurrent_passes
 from planogram.engines.load import load_engine
 from planogram.registry.store import ModelVersion, Registry
 from planogram.serve.attribution import occlude
@@ -74,20 +74,15 @@ class Ranker:
             FailedError: the model gave a score that is not a number.
         """
         lane = self._source.lane
-        return await self._score(lane, lane.batcher, query, documents)
-
-    async def _score(
-        self, lane: Lane, batcher: TokenBatcher, query: Queries, documents: Sequence[Document]
-    ) -> Scored | Busy:
         loop = asyncio.get_running_loop()
-        wait_s = batcher.wait_s(len(documents))
-        with batcher.taken_on(len(documents)):
+        wait_s = lane.batcher.wait_s(len(documents))
+        with lane.batcher.taken_on(len(documents)):
             read = await loop.run_in_executor(lane.tokenizer, self._read, lane, query, documents, wait_s)
             if isinstance(read, Busy):
                 return read
             recall, tokens = read
             if tokens is not None:
-                recall.complete(tokens, await batcher.compute(tokens))
+                recall.complete(tokens, await lane.batcher.compute(tokens))
         logits = recall.rows
         values = lane.engine.finish(logits)
         if not (np.isfinite(values).all() and np.isfinite(logits).all()):
@@ -113,15 +108,11 @@ class Ranker:
     async def explain(self, query: str, documents: Sequence[Document]) -> list[list[TokenWeight]] | Busy:
         """What each word of the query and of a title does to the deciding score; see `attribution`.
 
-        It takes as long as some ten requests, so that it waits for those of others.
-
         Raises:
             FailedError: the model gave a score that is not a number.
         """
         occlusion = occlude(query, documents)
-        queries, shown = [text for text, _ in occlusion.inputs], [document for _, document in occlusion.inputs]
-        lane = self._source.lane
-        scored = await self._score(lane, lane.patient, queries, shown)
+        scored = await self.score([text for text, _ in occlusion.inputs], [shown for _, shown in occlusion.inputs])
         if isinstance(scored, Busy):
             return scored
         return occlusion.weights(scored.values[:, scored.model.primary])
@@ -162,16 +153,18 @@ class Ranker:
             check_vocabulary(model.path)
             return model, load_engine(model.path, self._args.engine, self._threads)
 
-        return Lane.open(load, self._batcher, timeout_s, self._passes, any_thread=is_thread_safe(self._args.engine))
+        return Lane.open(load, self._batcher, timeout_s, self._passes)
 
     def _open_probed(self, version: ModelVersion, old: Lane | None) -> Lane:
         lane = self._open(version, self._follow.timeout_s)
         probe(lane, old, list(self._recent), self._follow.max_slowdown, self._follow.timeout_s)
         return lane
 
-    def _batcher(self, engine: Engine, threads: Executor, passes: int) -> TokenBatcher:
+    def _batcher(self, engine: Engine, device: Executor) -> TokenBatcher:
         args, heads = self._args, len(engine.manifest.heads)
-        return TokenBatcher(engine.infer, heads, threads, args.batch_tokens, args.batch_wait_ms / 1000, passes)
+        return TokenBatcher(
+            engine.infer, heads, device, args.batch_tokens, args.batch_wait_ms / 1000, passes=self._passes
+        )
 
 
 def replica_cpus() -> int:
