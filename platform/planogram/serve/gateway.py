@@ -14,6 +14,7 @@ from planogram.section import parse
 from planogram.serve.answer_memo import Catalogue
 from planogram.serve.call import Call
 from planogram.serve.canary import Split
+from planogram.serve.hedge import hedged
 from planogram.serve.logs import configure_logging
 from planogram.serve.policy import Policy, changed_policy
 from planogram.serve.rankers import Group, Rankers
@@ -249,12 +250,13 @@ def group(who: str, bound: "Bound", args: AppArgs) -> Group:
 
     async def score(query: Queries, documents: Sequence[Document], timeout_s: float | None) -> Scored:
         began_s = time.monotonic()
-        try:
-            return await ask(who, ranker.score.remote(query, documents), timeout_s)
-        except UnavailableError:
-            # The replica died with this request in work. A score has no effects: another replica can make it.
+
+        async def attempt() -> Scored:
             left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began_s)
-            return await ask(who, ranker.score.remote(query, documents), left_s)
+            scored: Scored = await ask(who, ranker.score.remote(query, documents), left_s)
+            return scored
+
+        return await hedged(attempt, args.limits.ranker_timeout_s / 2)
 
     async def explain(query: str, documents: Sequence[Document], timeout_s: float | None) -> list[list[TokenWeight]]:
         return await ask(who, ranker.explain.remote(query, documents), timeout_s)

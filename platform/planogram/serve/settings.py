@@ -120,7 +120,10 @@ class Limits(Section):
     json_depth: int = Field(20, ge=4, le=100, description="nesting of a request's JSON")
     request_timeout_s: float = Field(10.0, gt=0, description="from the first byte of a request to its answer")
     ranker_timeout_s: float = Field(
-        5.0, gt=0, description="/search and /recommend answer without the ranker after so long"
+        5.0,
+        gt=0,
+        description="/search and /recommend answer without the ranker after so long; after half of it, and for every "
+        "route, another replica is asked as well",
     )
 
     @model_validator(mode="after")
