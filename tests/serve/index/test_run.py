@@ -1,9 +1,11 @@
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from planogram import storage
+from planogram.serve.index import build
 from planogram.serve.index.build import INDEX_MANIFEST, built_folder
 from planogram.serve.index.run import run
 from planogram.serve.settings import IndexConfig, RetrieverArgs
@@ -46,3 +48,20 @@ def test_a_copy_that_ended_half_way_is_made_anew(tmp_path, write_shop, open_inde
     assert Path(run(config)["folder"]) == made
     assert open_index(shop, RetrieverArgs(folder=config.folder)).version
     assert not half.exists()
+
+
+def test_products_are_read_in_the_thread_that_makes_the_index(tmp_path, write_shop, monkeypatch):
+    """OpenVINO corrupts memory in threads that LanceDB calls from, from the second call on."""
+    threads, real = [], build.product_rows
+
+    def product_rows(*args):
+        threads.append(threading.current_thread())
+        return real(*args)
+
+    monkeypatch.setattr(build, "product_rows", product_rows)
+    monkeypatch.setattr(build, "CHUNK", 1)
+    made = run(IndexConfig(shop=write_shop(tmp_path / "shop", ROWS), folder=str(tmp_path / "indexes")))
+    assert threads == [threading.current_thread()] * len(ROWS)
+    assert {path.name for path in Path(made["folder"]).iterdir()} == {
+        "products.lance", "neighbours.lance", "shoppers.lance", INDEX_MANIFEST,
+    }  # fmt: skip

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,7 +165,14 @@ def _build_products(
     from lancedb.index import FTS, BTree
 
     schema = products_schema(encoder.width if encoder else 0)
-    table = place.create_table(PRODUCTS_TABLE, _batches(products, schema, encoder), schema=schema)
+    with tempfile.TemporaryDirectory(dir=place.uri) as folder:
+        path = str(Path(folder, "products.arrow"))
+        # Not as LanceDB asks for them: it does so in threads that are not Python's, in which OpenVINO corrupts memory.
+        with pa.ipc.new_stream(path, schema) as written:
+            for batch in _batches(products, schema, encoder):
+                written.write_batch(batch)
+        with pa.memory_map(path) as source, pa.ipc.open_stream(source) as batches:
+            table = place.create_table(PRODUCTS_TABLE, batches, schema=schema)
     for name in SEARCHED:
         # Stop words stay: a query may consist of nothing else.
         analysis = FTS(language=args.language, stem=args.stem, remove_stop_words=False, ascii_folding=True)
