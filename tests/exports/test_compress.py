@@ -205,8 +205,8 @@ def _threads() -> set[str]:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_may_run_on_any_core(compressed, threads):
     """Else those of all replicas of a machine would share its first cores."""
-
     whole, others = os.sched_getaffinity(0), _threads()
+    looked = 0
     engine = load_engine(compressed["bundle"], "openvino-fp32", threads)
     tokens = engine.tokenize([("red", "chair " * 40)] * 64)
     with ThreadPoolExecutor(1) as pool:
@@ -215,6 +215,8 @@ def test_threads_may_run_on_any_core(compressed, threads):
             for thread in _threads() - others:
                 with suppress(ProcessLookupError):  # it ended
                     assert os.sched_getaffinity(int(thread)) == whole
+                    looked += 1
+    assert looked and len(running.result()) == 20
 
 
 def test_a_stream_that_fails_leaves_the_engine_usable(compressed, monkeypatch):

@@ -75,7 +75,6 @@ class FakeEngine:
         text_fields=("title", "brand"),
         max_tokens=8,
     )
-
     passes = 1
 
     def tokenize(self, pairs: Sequence[Pair], features=None) -> Tokens:

@@ -51,6 +51,26 @@ def test_a_request_that_dies_with_its_replica_is_answered_by_another_one():
         score(2)
 
 
+@pytest.mark.parametrize(("ranker_timeout_s", "asked"), [(0.1, 1), (1.0, 2)])
+def test_what_waits_its_turn_is_not_asked_for_twice(ranker_timeout_s, asked):
+    """An answer takes .7 s; a ranker may let it wait for 2 s, or for none."""
+
+    class Slow:
+        asked = 0
+
+        async def remote(self, query, documents):
+            self.asked += 1
+            await asyncio.sleep(0.7)
+            return "scored"
+
+    slow = Slow()
+    slow.score = slow
+    limits, engine = {"ranker_timeout_s": ranker_timeout_s}, {"max_wait_s": 2.0 if asked == 1 else 0.1}
+    args = AppArgs.model_validate({"ranker": "fake", "routes": ["rerank"], "limits": limits, "engine": engine})
+    assert asyncio.run(group("ranker", (MODEL, slow), args).ask("red", ["shoes"], 5.0)) == "scored"
+    assert slow.asked == asked
+
+
 def test_what_a_key_may_have_embedded_is_counted_before_it_is():
     class Embedder:
         asked = 0

@@ -83,6 +83,26 @@ def test_where_both_fail_the_last_error_counts(first):
     assert replicas.asked == 2
 
 
+@pytest.mark.parametrize("loser", [0, 1])
+def test_an_answer_beats_an_error_of_the_same_moment(loser):
+    async def both():
+        ended = asyncio.Event()
+
+        async def attempt(number):
+            await ended.wait()
+            if number == loser:
+                raise LateError("late")
+            return "answered"
+
+        numbers = iter(range(2))
+        asked = asyncio.create_task(hedged(lambda: attempt(next(numbers)), 0.01))
+        await asyncio.sleep(PATIENCE_S)
+        ended.set()
+        return await asked
+
+    assert asyncio.run(asyncio.wait_for(both(), 10)) == "answered"
+
+
 def test_a_caller_that_leaves_takes_both_along():
     replicas = Replicas((LONG_S, "first"), (LONG_S, "second"))
 

@@ -53,7 +53,7 @@ class OpenVinoEngine(PairEngine):
 def open_graph(
     folder: Path, manifest: BundleManifest, name: EngineName, threads: int | None = None
 ) -> Callable[[Batch], Floats]:
-    """A bundle's export as a function of a padded batch, for any threads.
+    """A bundle's export as a function of a padded batch, for any threads that Python started.
 
     The rows of a batch are shared out among as many streams as there are threads. Threads of one stream wait for each
     other at every layer, and so for whatever takes a core from one of them for a moment.

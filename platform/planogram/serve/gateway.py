@@ -247,6 +247,8 @@ class Gateway:
 def group(who: str, bound: "Bound", args: AppArgs) -> Group:
     """The replicas of a ranker as a group that can be asked."""
     model, ranker = bound
+    # What only waits its turn is not asked for twice.
+    patience_s = max(args.limits.ranker_timeout_s / 2, args.engine.max_wait_s)
 
     async def score(query: Queries, documents: Sequence[Document], timeout_s: float | None) -> Scored:
         began_s = time.monotonic()
@@ -256,7 +258,7 @@ def group(who: str, bound: "Bound", args: AppArgs) -> Group:
             scored: Scored = await ask(who, ranker.score.remote(query, documents), left_s)
             return scored
 
-        return await hedged(attempt, args.limits.ranker_timeout_s / 2)
+        return await hedged(attempt, patience_s)
 
     async def explain(query: str, documents: Sequence[Document], timeout_s: float | None) -> list[list[TokenWeight]]:
         return await ask(who, ranker.explain.remote(query, documents), timeout_s)

@@ -43,6 +43,6 @@ async def _first_answer(attempts: Iterable["asyncio.Future[T]"]) -> T:
     """The first result, or the last exception where there is none."""
     while True:
         done, attempts = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
-        for each in done:
-            if not attempts or each.exception() is None:
-                return each.result()
+        answered = [each for each in done if each.exception() is None]
+        if answered or not attempts:
+            return (answered or list(done))[0].result()

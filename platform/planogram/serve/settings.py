@@ -122,8 +122,8 @@ class Limits(Section):
     ranker_timeout_s: float = Field(
         5.0,
         gt=0,
-        description="/search and /recommend answer without the ranker after so long; after half of it, and for every "
-        "route, another replica is asked as well",
+        description="/search and /recommend answer without the ranker after so long; after half of it, but not "
+        "before `engine.max_wait_s`, another replica is asked as well, for every route",
     )
 
     @model_validator(mode="after")
